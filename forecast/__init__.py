@@ -1,0 +1,67 @@
+"""Time-series forecasting with recurrent networks in Keras.
+
+    prices = forecast.load("sample:goog")
+    model = forecast.Forecaster(model="lstm", target="Close", lookback=60, horizon=5)
+    model.fit(prices)
+    model.evaluate()
+    model.predict(steps=5)
+
+Importing this package loads neither TensorFlow nor pandas: what is named here is imported when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.errors import (
+        BundleError,
+        ConfigError,
+        DataError,
+        ExportError,
+        ForecastError,
+        Locked,
+        NotFitted,
+        RateLimited,
+        SeriesTooShort,
+        SourceError,
+        UnknownName,
+    )
+    from pipelines.panel import Panel
+    from pipelines.sources import load
+
+    from .config import ForecastConfig
+    from .forecaster import Forecaster
+
+_WHERE = {
+    "Forecaster": "forecast.forecaster",
+    "ForecastConfig": "forecast.config",
+    "Panel": "pipelines.panel",
+    "load": "pipelines.sources",
+}
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "ForecastConfig",
+    "ForecastError",
+    "Forecaster",
+    "Locked",
+    "NotFitted",
+    "Panel",
+    "RateLimited",
+    "SeriesTooShort",
+    "SourceError",
+    "UnknownName",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'forecast' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE.get(name, "pipelines.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,189 @@
+"""Every setting, in one place: for code, YAML files, the command line and the manifest of a bundle.
+
+    Forecaster(model="lstm", target="Close", lookback=60, horizon=5, training={"epochs": 20})
+
+    model: {name: lstm, units: 32}          # in a YAML file: `forecast train DATA --config file.yaml`
+    target: Close
+    lookback: 60
+    horizon: 5
+    training: {epochs: 20}
+
+What belongs to rows and windows is defined in `pipelines` and composed here. This module never imports Keras.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.cleaning import CleaningSpec
+from pipelines.errors import ConfigError
+from pipelines.pipeline import PipelineSpec
+from pipelines.scaling import ScalingSpec
+from pipelines.spec import Spec
+from pipelines.splits import SplitSpec
+from pipelines.windows import WindowSpec
+
+
+class ModelSpec(Spec):
+    """Which network: its file's name in `forecast/models`, and the options of that file.
+
+    Attributes:
+        name: Such as "lstm"; "own" for a Keras model of the user's.
+        options: Such as {"units": 32}; the model's own `Options` checks them.
+    """
+
+    name: str = "lstm"
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Takes "lstm" and {"name": "lstm", "units": 32}, too."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "options" not in value:
+            return {"name": value.get("name", "lstm"), "options": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+
+class TrainingSpec(Spec):
+    """How a network is trained, with Adam.
+
+    Attributes:
+        epochs: At most so many passes over the training windows.
+        batch_size: Windows per step.
+        learning_rate: Adam's.
+        loss: "mse", "mae", "huber", or the name of any other Keras loss.
+        patience: Epochs without a better validation loss until training stops; the best weights come back.
+        clip_norm: Gradients are scaled down to this norm; off where not given.
+        clip_value: Each gradient is clipped to this size; off where not given.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    loss: str = "mse"
+    patience: int = Field(default=5, ge=1)
+    clip_norm: float | None = Field(default=None, gt=0)
+    clip_value: float | None = Field(default=None, gt=0)
+
+
+class ForecastConfig(Spec):
+    """All settings of a Forecaster.
+
+    Attributes:
+        model: Which network; a name, or a mapping of name and options.
+        target: Column to predict, or several; may be left out where there is only one column.
+        predict: The level of the target, or its return since the cutoff.
+        lookback: Rows the model sees.
+        horizon: Rows one call predicts.
+        gap: Rows skipped between past and future.
+        stride: Rows between training windows.
+        past: Other columns that are known up to the cutoff.
+        known: Other columns that are known ahead.
+        static: Columns that are the same in all rows of a series.
+        features: Computed columns, such as "RSI(14)" or "day_of_week".
+        freq: A pandas frequency; inferred where not given.
+        calendar: An exchange's code, or one for each series by its name.
+        id_col: Column that names the series; `unique_id` by default.
+        time_col: Column of stamps; `ds` by default, else the index.
+        normalize: What each window is freed of inside the network, and what is put back into its forecast: the
+            window's last value, its mean and deviation (reversible instance normalisation, Kim et al. 2022,
+            https://openreview.net/forum?id=cGDAkQo1C0p), or nothing.
+        scaling: How columns are scaled; a method, or a mapping.
+        split: How large validation, calibration and test are.
+        cleaning: What to do about faults in the data.
+        training: How the network is trained.
+        seed: Of weights and of the order of windows.
+        unit: What the target is counted in, such as "dollars"; taken from the data where they know it.
+    """
+
+    model: ModelSpec = ModelSpec()
+    target: tuple[str, ...] = ()
+    predict: Literal["level", "return"] = "level"
+    lookback: int = Field(default=60, ge=1)
+    horizon: int = Field(default=1, ge=1)
+    gap: int = Field(default=0, ge=0)
+    stride: int = Field(default=1, ge=1)
+    past: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    freq: str | None = None
+    calendar: str | dict[str, str] | None = None
+    id_col: str | None = None
+    time_col: str | None = None
+    normalize: Literal["last", "mean_std", "none"] = "last"
+    scaling: ScalingSpec = ScalingSpec()
+    split: SplitSpec = SplitSpec()
+    cleaning: CleaningSpec = CleaningSpec()
+    training: TrainingSpec = TrainingSpec()
+    seed: int = Field(default=0, ge=0)
+    unit: str = ""
+
+    @field_validator("target", "past", "known", "static", "features", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else () if value is None else value
+
+    @field_validator("scaling", mode="before")
+    @classmethod
+    def _method(cls, value: Any) -> Any:
+        return {"method": value} if isinstance(value, str) else value
+
+    @property
+    def window(self) -> WindowSpec:
+        """Lengths of a window, in rows."""
+        return WindowSpec(lookback=self.lookback, horizon=self.horizon, gap=self.gap, stride=self.stride)
+
+    def pipeline(self, target: tuple[str, ...]) -> PipelineSpec:
+        """Returns what the data pipeline needs of this."""
+        return PipelineSpec(
+            targets=target,
+            past=self.past,
+            known=self.known,
+            static=self.static,
+            features=self.features,
+            predict=self.predict,
+            window=self.window,
+            scaling=self.scaling,
+            cleaning=self.cleaning,
+        )
+
+    def panel_options(self) -> dict[str, Any]:
+        """Returns what `Panel.from_frame` needs of this."""
+        return {"id_col": self.id_col, "time_col": self.time_col, "freq": self.freq, "calendar": self.calendar}
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings with changes laid over them, group by group.
+
+    Example:
+        >>> merge({"seed": 1, "training": {"epochs": 5}}, {"training": {"patience": 2}})
+        {'seed': 1, 'training': {'epochs': 5, 'patience': 2}}
+    """
+    result = dict(base)
+    for name, value in changes.items():
+        old = result.get(name)
+        result[name] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Returns the settings in a YAML file, not yet checked.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no mapping.
+    """
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"The settings file must be readable YAML. Received: {path}: {' '.join(str(error).split())}") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"The settings file must hold `name: value` lines. Received in {path}: a {type(settings).__name__}.")
+    return settings

@@ -1,0 +1,7 @@
+"""How good a forecast is, and whether it is better than doing nothing clever.
+
+    baselines    the naive forecasts, which every score has to stand beside
+    metrics      one function per score, in units, percent or as a ratio
+
+Import the module you need; this package loads neither.
+"""

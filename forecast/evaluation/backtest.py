@@ -1,0 +1,168 @@
+"""Scored forecasts from successive cutoffs, the baselines' forecasts beside the model's.
+
+    row        ... c0  c1  c2 ...
+    forecasts      [1 2 3]                 each cutoff's horizon, in original units
+                       [1 2 3]
+    truth          what happened, NaN where nobody measured
+
+Axes: `N` cutoffs, `H` horizon, `K` targets.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import ConfigError
+from pipelines.panel import Panel
+from pipelines.windows import WindowIndex
+
+from .baselines import BASELINES
+from .metrics import mase_scale, rmsse_scale
+from .scores import Scores, score_table
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """Forecasts of a model and of the baselines from the same cutoffs.
+
+    Attributes:
+        panel: Cleaned rows, in original units.
+        index: The cutoffs.
+        targets: Names of the targets, `K` of them.
+        y_true: What happened `(N, H, K)`, NaN where nobody measured.
+        y_pred: Forecasts `(N, H, K)` by name; the first is the model's.
+        last: Last observed value at each cutoff `(N, K)`.
+        scales: "mase_scale" and "rmsse_scale" of each cutoff's series `(N, K)`.
+        part: "test", or whichever part of the data it is.
+        unit: What the values are counted in.
+    """
+
+    panel: Panel
+    index: WindowIndex
+    targets: tuple[str, ...]
+    y_true: np.ndarray
+    y_pred: dict[str, np.ndarray]
+    last: np.ndarray
+    scales: dict[str, np.ndarray]
+    part: str
+    unit: str
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return next(iter(self.y_pred))
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Every score of the model beside the baselines', with a verdict."""
+        return Scores(self._table(np.arange(len(self.index))), self.model, self.unit, self.part, self._many())
+
+    def by(self, what: str) -> pd.DataFrame:
+        """Returns scores per "step", "series" or "cutoff": one row for each value, target and model.
+
+        Raises:
+            ConfigError: It is none of these.
+        """
+        if what == "step":
+            parts = {
+                step + 1: self._table(np.arange(len(self.index)), slice(step, step + 1)) for step in range(self.y_true.shape[1])
+            }
+        elif what == "series":
+            parts = {self.panel.ids[s]: self._table(np.flatnonzero(self.index.series == s)) for s in np.unique(self.index.series)}
+        elif what == "cutoff":
+            ds = self.panel.ds[self.index.cutoffs]
+            parts = {self.panel.stamp(int(d)): self._table(np.flatnonzero(ds == d)) for d in np.unique(ds)}
+        else:
+            raise ConfigError(f"Scores come by 'step', 'series' or 'cutoff'. Received: {what!r}")
+        return pd.concat(parts, names=[what])
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and a column for each baseline."""
+        columns = {"y_true": self.y_true} | {name if i else "y_pred": y for i, (name, y) in enumerate(self.y_pred.items())}
+        return long_frame(self.panel, self.index, self.targets, columns)
+
+    def _table(self, which: np.ndarray, steps: slice = slice(None)) -> pd.DataFrame:
+        parts = {}
+        for k, target in enumerate(self.targets):
+            needs = {"last": self.last[which, k], **{name: scale[which, k] for name, scale in self.scales.items()}}
+            predictions = {name: y[which, steps, k] for name, y in self.y_pred.items()}
+            parts[target] = score_table(self.y_true[which, steps, k], predictions, needs)
+        return pd.concat(parts, names=["target"])
+
+    def _many(self) -> str:
+        """Returns "400 sessions": how many different stamps were forecast, in the word for its rows."""
+        count = len(np.unique(self.panel.ds[self.index.cutoffs]))
+        calendar = self.panel.calendars[0]
+        word = {"": "row", "h": "hour", "D": "day", "B": "day", "min": "minute", "MS": "month", "ME": "month"}.get(calendar.code, "row")
+        word = "session" if calendar.is_exchange else word
+        series = len(np.unique(self.index.series))
+        plural = "" if count == 1 else "s"
+        return f"{count:,} {self.part} {word}{plural}" + (f" of {series:,} series" if series > 1 else "")
+
+
+def baseline_forecasts(panel: Panel, index: WindowIndex, targets: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Returns each baseline's forecasts `(N, H, K)` from the cutoffs of an index."""
+    steps = index.spec.gap + np.arange(1, index.spec.horizon + 1)
+    shape = (len(index), index.spec.horizon, len(targets))
+    result = {name: np.empty(shape) for name in BASELINES}
+    columns = [panel.column(name) for name in targets]
+    for s in np.unique(index.series):
+        rows, which = panel.rows(s), index.series == s
+        season = panel.calendars[s].season_length
+        for k, c in enumerate(columns):
+            series = np.asarray(panel.values[rows, c], np.float64)
+            for name, baseline in BASELINES.items():
+                result[name][which, :, k] = baseline(series, index.cutoffs[which] - rows.start, steps, season)
+    if all(calendar.season_length == 1 for calendar in panel.calendars):
+        del result["seasonal_naive"]  # it would be naive under another name
+    return result
+
+
+def training_scales(panel: Panel, index: WindowIndex, targets: tuple[str, ...], ends: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the scales of MASE and RMSSE for each cutoff's series `(N, K)`, from rows before `ends` `(S,)`."""
+    result = {name: np.full((len(panel.ids), len(targets)), np.nan) for name in ("mase_scale", "rmsse_scale")}
+    for s in np.unique(index.series):
+        rows, season = slice(panel.rows(s).start, int(ends[s])), panel.calendars[s].season_length
+        for k, target in enumerate(targets):
+            train = np.asarray(panel.values[rows, panel.column(target)], np.float64)
+            if len(train):
+                result["mase_scale"][s, k] = mase_scale(train, season)
+                result["rmsse_scale"][s, k] = rmsse_scale(train, season)
+    return {name: scale[index.series] for name, scale in result.items()}
+
+
+def long_frame(
+    panel: Panel, index: WindowIndex, targets: tuple[str, ...], columns: dict[str, np.ndarray], first_step: int = 1
+) -> pd.DataFrame:
+    """Returns arrays `(N, H, K)` as rows of `unique_id, target, ds, cutoff, step` and one column each."""
+    N, H, K = len(index), index.spec.horizon, len(targets)
+    rows = (index.cutoffs + 1 + index.spec.gap)[:, None] + np.arange(H)  # (N, H)
+    ids = np.array(panel.ids, object)[index.series]
+    data: dict[str, Any] = {
+        "unique_id": np.repeat(ids, H * K),
+        "target": np.tile(np.array(targets, object), N * H),
+        "ds": _stamps(panel, np.repeat(rows.ravel(), K), np.repeat(index.series, H * K)),
+        "cutoff": _stamps(panel, np.repeat(index.cutoffs, H * K), np.repeat(index.series, H * K)),
+        "step": np.tile(np.repeat(np.arange(first_step, first_step + H), K), N),
+    }
+    return pd.DataFrame(data | {name: array.reshape(-1) for name, array in columns.items()})
+
+
+def _stamps(panel: Panel, rows: np.ndarray, series: np.ndarray) -> Any:
+    """Returns the stamps of rows: with their zone where all share one, else as each series' own clock shows them."""
+    ds = panel.ds[rows]
+    if not panel.dated:
+        return ds
+    zones = {panel.calendars[s].zone for s in np.unique(series)}
+    if len(zones) == 1:
+        index = pd.DatetimeIndex(np.asarray(ds).view("M8[ns]"))
+        zone = zones.pop()
+        return index.tz_localize("UTC").tz_convert(zone) if zone else index
+    result = np.empty(len(ds), "M8[ns]")
+    for s in np.unique(series):
+        which = series == s
+        result[which] = panel.stamps_of(ds[which], s)
+    return result

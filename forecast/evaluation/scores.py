@@ -1,0 +1,136 @@
+"""Scores: a table with the naive forecast in it, and one sentence that says who is better.
+
+    test scores of Close, in dollars
+                        mae    rmse   ...
+    lstm              1.310   2.003
+    naive             1.200   1.950
+    Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import DataError
+
+from .metrics import METRICS
+
+# Closer than this to naive is called level: no claim is made of half a percent.
+LEVEL = 0.005
+
+
+def score_table(y_true: np.ndarray, predictions: dict[str, np.ndarray], needs: dict[str, Any]) -> pd.DataFrame:
+    """Returns one row for each forecast, one column for each metric; NaN where the data define no such score.
+
+    Args:
+        y_true: What happened `(N, H)`, NaN where nobody measured.
+        predictions: Forecasts `(N, H)` by name. All are scored where all of them have a value.
+        needs: What some metrics need besides: "last", "mase_scale" and "rmsse_scale", `(N,)` each.
+    """
+    # A baseline has no forecast before its first observation: score all on the rows that all have.
+    there = np.logical_and.reduce([~np.isnan(y) for y in predictions.values()])
+    truth = np.where(there, y_true, np.nan)
+    return pd.DataFrame(
+        [{name: _score(metric, truth, y, needs) for name, metric in METRICS.items()} for y in predictions.values()],
+        index=pd.Index(predictions, name="model"),
+    )
+
+
+def _score(metric: Any, y_true: np.ndarray, y_pred: np.ndarray, needs: dict[str, Any]) -> float:
+    try:
+        return float(metric.function(y_true, np.where(np.isnan(y_true), np.nan, y_pred), *(needs[n] for n in metric.needs)))
+    except DataError:
+        return float("nan")  # such as MAPE where a true value is zero; `metrics` itself says why
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every score of a model beside the baselines'; prints as a table with a verdict.
+
+    Attributes:
+        table: One row for each target and model, one column for each metric.
+        model: Name of the model.
+        unit: What the target is counted in; "" where nobody said.
+        part: Which part of the data was scored.
+        many: How much was scored, such as "400 test days".
+    """
+
+    table: pd.DataFrame
+    model: str
+    unit: str
+    part: str
+    many: str
+
+    def __getitem__(self, name: str) -> pd.Series:
+        """Returns the scores of one forecast by metric, averaged over targets."""
+        row: pd.Series = self.table.xs(name, level="model").mean()
+        return row
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for each target: better or worse than naive, and by how much."""
+        return "\n".join(self._sentence(target) for target in self.table.index.unique("target"))
+
+    def to_dict(self) -> dict[str, dict[str, float | None]]:
+        """Returns `{forecast: {metric: score}}`, None where the data define none; averaged over targets."""
+        names = self.table.index.unique("model")
+        return {name: {m: None if np.isnan(v) else float(v) for m, v in self[name].items()} for name in names}
+
+    def __str__(self) -> str:
+        lines = []
+        for target in self.table.index.unique("target"):
+            unit = f", in {self.unit}" if self.unit else ""
+            table = self.table.xs(target, level="target")
+            lines += [f"{self.part} scores of {target}{unit}", _aligned(table), self._sentence(target)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        sentences = "".join(f"<p><b>{line}</b></p>" for line in self.verdict.splitlines())
+        return self.table.map(_number).to_html() + sentences
+
+    def _sentence(self, target: str) -> str:
+        mae = self.table.xs(target, level="target")["mae"]
+        mine, naive = mae[self.model], mae["naive"]
+        if np.isnan(mine) or np.isnan(naive):
+            return f"No verdict on {target}: nothing was observed on {self.many}."
+        unit = f" {self.unit}" if self.unit else ""
+        of = f" for {target}" if self.table.index.unique("target").size > 1 else ""
+        sentence = f"{_against(mine, naive).capitalize()} naive{of} on {self.many}: MAE {_number(mine)} against {_number(naive)}{unit}{_percent(mine, naive)}."
+        bars = mae.drop(self.model)
+        best = bars.idxmin()
+        if best != "naive" and bars[best] < naive * (1 - LEVEL):
+            name = str(best).replace("_", " ")
+            sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {_number(bars[best])}{unit}{_percent(mine, bars[best])}."
+        return sentence
+
+
+def _against(mine: float, bar: float) -> str:
+    if abs(mine - bar) <= LEVEL * bar:
+        return "level with"
+    return "better than" if mine < bar else "worse than"
+
+
+def _percent(mine: float, bar: float) -> str:
+    if not bar:
+        return ""
+    change = 100 * (mine / bar - 1)
+    return f" ({abs(change):.1f} % {'higher' if change > 0 else 'lower'})"
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.{max(0, 3 - int(np.floor(np.log10(abs(value)))) if value else 3)}f}"
+    return f"{value:.3e}"
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    cells = [["", *table.columns], *([str(name), *map(_number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True))]
+    widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
+    return "\n".join("  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]) for row in cells)

@@ -1,0 +1,115 @@
+"""The shell around every core: normalises each window, and puts back into the forecast what it took.
+
+    normalize   past                                      forecast                    what the core sees
+    last        levels minus the window's last value      plus the target's last      changes up to now
+    mean_std    levels minus mean, over deviation         times deviation, plus mean  a standard window
+    none        as it is                                  as it is                    scaled values
+
+On real stocks a third of later closes lie above the training maximum, so MinMax alone has to extrapolate; a normalised
+window looks the same at any level. Only levels (prices, volumes, moving averages) are touched, not oscillators or the
+calendar. Stock layers and Keras operations only, so plain Keras opens the whole model in safe mode.
+
+With `normalize="none"` and the past alone, the whole model is the core itself.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from pipelines.errors import ConfigError
+
+from . import Shapes
+
+INPUT_NAMES = ("past", "known", "static", "series")
+
+# Added to the variance of a window, in scaled units: a constant window becomes zeros, not infinities.
+EPSILON = 1e-5
+
+
+def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, put_back: bool) -> keras.Model:
+    """Returns the model around a core.
+
+    Args:
+        core: Takes `past (N, L, F)` and other inputs by name, answers `(N, H, K)`.
+        shapes: What it was built for.
+        normalize: "last", "mean_std" or "none".
+        levels: Which inputs move with the level `(F,)`; the targets are the first `K`.
+        put_back: Whether the answer is a level, too; False where it is a return.
+    """
+    names = input_names(core)
+    if normalize == "none" and names == ("past",):
+        return core
+    inputs = {name: _input(name, shapes) for name in names}
+    past = inputs["past"]  # (N, L, F)
+    mask = levels.astype(np.float32)  # (F,)
+    K = shapes.targets
+    shift = scale = None
+    x = past
+    if normalize == "last":
+        shift = keras.layers.Cropping1D((shapes.lookback - 1, 0), name="last")(past)  # (N, 1, F)
+    elif normalize == "mean_std":
+        shift = ops.mean(past, axis=1, keepdims=True)  # (N, 1, F)
+        scale = ops.sqrt(ops.var(past, axis=1, keepdims=True) + EPSILON)  # (N, 1, F)
+    if shift is not None:
+        taken = shift if mask.all() else ops.multiply(shift, mask)
+        x = keras.layers.Subtract(name="normalise")([past, taken])
+    if scale is not None:
+        x = ops.divide(x, scale if mask.all() else ops.add(ops.multiply(scale, mask), 1 - mask))
+    y = core(x if names == ("past",) else {**inputs, "past": x})  # (N, H, K)
+    if put_back and scale is not None:
+        y = keras.layers.Multiply(name="rescale")([y, scale[:, :, :K]])
+    if put_back and shift is not None:
+        y = keras.layers.Add(name="denormalise")([y, shift[:, :, :K]])
+    return keras.Model(past if names == ("past",) else inputs, y, name=f"{core.name}_forecaster")
+
+
+def input_names(model: keras.Model) -> tuple[str, ...]:
+    """Returns the names of a model's inputs; the only input of a model is the past, whatever it is called.
+
+    Raises:
+        ConfigError: One of several inputs has a name that is none of ours.
+    """
+    names = tuple(tensor.name for tensor in model.inputs)
+    if len(names) == 1:
+        return ("past",)
+    for name in names:
+        if name not in INPUT_NAMES:
+            raise ConfigError(f"Inputs of a model are named {', '.join(INPUT_NAMES)}. Received: {name!r}. Rename it in keras.Input.")
+    return names
+
+
+def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
+    """Returns a user's own Sequential or functional model as a core.
+
+    Raises:
+        ConfigError: It is subclassed, or its input or output does not fit the windows.
+    """
+    if not isinstance(model, keras.Model) or not (isinstance(model, keras.Sequential) or getattr(model, "_functional", None) or type(model).__name__ == "Functional"):
+        raise ConfigError(
+            f"`model` must be a name, or a Sequential or functional keras.Model. Received: {type(model).__name__}. "
+            "Subclassed models cannot be saved, cloned and exported safely; write it with keras.Input instead."
+        )
+    if not model.built:
+        model.build((None, shapes.lookback, shapes.features))
+    names = input_names(model)
+    past = model.inputs[names.index("past")].shape[1:]
+    wanted = (shapes.lookback, shapes.features)
+    if any(have not in (None, want) for have, want in zip(past, wanted, strict=False)) or len(past) != 2:
+        raise ConfigError(
+            f"The model's past input must be (lookback {shapes.lookback}, inputs {shapes.features}). Received: {tuple(past)}."
+        )
+    answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
+    if answer == (H, K):
+        return model
+    if answer == (H * K,):
+        return keras.Sequential([model, keras.layers.Reshape((H, K), name="answer")], name=model.name + "_core")
+    raise ConfigError(f"The model's output must be (horizon {H}, targets {K}) or ({H * K},). Received: {answer}.")
+
+
+def _input(name: str, shapes: Shapes) -> keras.KerasTensor:
+    return {
+        "past": lambda: keras.Input((shapes.lookback, shapes.features), name="past"),
+        "known": lambda: keras.Input((shapes.lookback + shapes.horizon, shapes.known), name="known"),
+        "static": lambda: keras.Input((shapes.static,), name="static"),
+        "series": lambda: keras.Input((), dtype="int32", name="series"),
+    }[name]()

@@ -1,0 +1,92 @@
+"""From whatever a user hands in to a clean panel: the first half of every command.
+
+    "prices.csv" | "yahoo:AAPL" | DataFrame | Panel  ->  columns that are needed  ->  Panel  ->  cleaned, with a report
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipelines import sources
+from pipelines.cleaning import CleaningReport, clean
+from pipelines.errors import ConfigError, UnknownName
+from pipelines.panel import Panel
+from pipelines.pipeline import DataPipeline
+
+from .config import ForecastConfig
+
+Data = str | pd.DataFrame | pd.Series | Panel
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Clean rows of the columns that a forecast needs.
+
+    Attributes:
+        panel: The rows; targets first.
+        target: Names of the targets.
+        report: What was found and done.
+        source: The locator they came from, "" for a DataFrame.
+    """
+
+    panel: Panel
+    target: tuple[str, ...]
+    report: CleaningReport
+    source: str
+
+
+def prepare(data: Data, config: ForecastConfig, target: tuple[str, ...] = ()) -> Prepared:
+    """Returns clean rows of any accepted data.
+
+    Args:
+        data: A locator, a DataFrame in any layout, or a Panel.
+        config: Names the columns, the calendar and the cleaning policy.
+        target: The targets of a model that is trained already; by default the config's.
+
+    Raises:
+        ConfigError: No target is given and there are several columns.
+        UnknownName: A column is missing.
+        DataError: The rows cannot be used as they are.
+        SourceError: The source failed.
+    """
+    target = target or config.target
+    if isinstance(data, Panel):
+        columns, source = data.columns, ""
+        target = target or _only(columns)
+        needed = _needed(config, target, columns)
+        panel = data if set(needed) <= set(columns) and data.mapped else data.select(needed)
+    else:
+        frame = sources.load(data) if isinstance(data, str) else data
+        if isinstance(frame, pd.Series):
+            frame = frame.to_frame(frame.name if frame.name is not None else "y")
+        source = str(data) if isinstance(data, str) else str(frame.attrs.get("source", ""))
+        columns = value_columns(frame, config)
+        target = target or _only(columns)
+        panel = Panel.from_frame(frame, columns=_needed(config, target, columns), **config.panel_options())
+    panel, report = clean(panel, config.cleaning)
+    return Prepared(panel, target, report, source)
+
+
+def value_columns(frame: pd.DataFrame, config: ForecastConfig) -> tuple[str, ...]:
+    """Returns the columns that are neither stamps nor names of series."""
+    if frame.columns.nlevels == 2:  # yfinance: (price, ticker)
+        return Panel.from_frame(frame.iloc[:2]).columns
+    other = {config.id_col or frame.attrs.get("id_col", "unique_id"), config.time_col or frame.attrs.get("time_col", "ds")}
+    return tuple(str(c) for c in frame.columns if c not in other)
+
+
+def _only(columns: tuple[str, ...]) -> tuple[str, ...]:
+    if len(columns) == 1:
+        return columns
+    raise ConfigError(f"`target` must say which column to predict. Choose from: {', '.join(columns)}")
+
+
+def _needed(config: ForecastConfig, target: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+    needed = DataPipeline(config.pipeline(target)).needs(columns)
+    for name in needed:
+        if name not in columns:
+            raise UnknownName.of("column", name, columns)
+    return needed
+
+

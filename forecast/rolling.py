@@ -1,0 +1,136 @@
+"""Forecasts the rows after each series' end, and rolls on where more steps are asked for than the horizon has.
+
+    rows  ... r r r | H H H            one call of the network
+              r r r   H H H | H H H    its forecast becomes the past of the next call
+"""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import ConfigError, DataError
+from pipelines.panel import Panel
+from pipelines.pipeline import DataPipeline, Rows
+from pipelines.windows import WindowIndex
+
+from .evaluation.backtest import long_frame
+
+log = logging.getLogger(__name__)
+
+
+def roll(
+    pipeline: DataPipeline,
+    predict: Callable[[Rows, WindowIndex], np.ndarray],
+    panel: Panel,
+    steps: int | None,
+    future: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Returns the long frame of forecasts; see `Forecaster.predict`."""
+    spec = pipeline.spec
+    H, G = spec.window.horizon, spec.window.gap
+    steps = H if steps is None else steps
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ConfigError(f"`steps` must be an integer >= 1. Received: {steps!r}")
+    _refuse_unknown(pipeline, steps)
+    ahead, provisional = _shortened(pipeline, panel).extend(G + -(-steps // H) * H)
+    if spec.known:
+        ahead = _with_known(ahead, spec.known, future, G + steps)
+    first = ahead.offsets[1:] - (len(ahead) - len(_shortened(pipeline, panel))) // max(len(panel.ids), 1)  # first future row
+    index, skipped = _last_windows(pipeline, ahead, first)
+    cold: tuple[str, ...] = ()
+    answers = []
+    columns = [ahead.column(name) for name in spec.targets]
+    for done in range(0, steps, H):
+        rows = pipeline.transform(ahead, known_until=first + done)
+        cold = rows.cold
+        here = WindowIndex(index.cutoffs + done, index.series, index.spec)
+        y = predict(rows, here)  # (N, H, K)
+        answers.append(y)
+        for h in range(H):  # what was forecast is known to the next call
+            ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]
+    whole = WindowIndex(index.cutoffs, index.series, index.spec.replace(horizon=steps))
+    frame = long_frame(ahead, whole, spec.targets, {"y_pred": np.concatenate(answers, axis=1)[:, :steps]})
+    frame.attrs.update(skipped=list(skipped), cold=list(cold), provisional=list(provisional))
+    return frame
+
+
+def _refuse_unknown(pipeline: DataPipeline, steps: int) -> None:
+    spec = pipeline.spec
+    H, G = spec.window.horizon, spec.window.gap
+    if steps <= H:
+        return
+    if G:
+        raise ConfigError(
+            f"With a gap of {G} rows a forecast cannot be rolled forward. Received: steps={steps}, horizon={H}. Ask for at "
+            f"most {H} steps, or train with horizon={steps}."
+        )
+    unknown = set(spec.past) | {c for f in pipeline.features_ for c in f.inputs if c not in (*spec.targets, *spec.known)}
+    if unknown:
+        raise ConfigError(
+            f"Beyond the horizon of {H} rows the forecast needs values of {', '.join(sorted(unknown))} that nobody knows yet. "
+            f"Received: steps={steps}. Ask for at most {H} steps, train with horizon={steps}, or make them targets, too."
+        )
+
+
+def _shortened(pipeline: DataPipeline, panel: Panel) -> Panel:
+    """Returns the last rows that matter: all of them where a series is cold, because its scaler is fitted on them."""
+    if set(panel.ids) <= set(pipeline.ids_):
+        return panel.tail(pipeline.spec.window.lookback + pipeline.warmup + pipeline.spec.cleaning.fill_limit)
+    return panel
+
+
+def _last_windows(pipeline: DataPipeline, panel: Panel, first: np.ndarray) -> tuple[WindowIndex, list[str]]:
+    """Returns the window before each series' future, and the names of the series that have no complete one."""
+    window = pipeline.spec.window
+    missing = pipeline.transform(panel, known_until=first).missing()
+    keep, skipped = [], []
+    for s, cutoff in enumerate(first - 1):
+        start = cutoff + 1 - window.lookback
+        if start < panel.offsets[s] or missing[start : cutoff + 1].any():
+            skipped.append(panel.ids[s])
+        else:
+            keep.append(s)
+    if not keep:
+        s = int(np.argmax(first - panel.offsets[:-1]))
+        have, need = int(first[s] - panel.offsets[s]), window.lookback + pipeline.warmup
+        raise DataError(
+            f"A forecast needs the last {need} rows without missing values (lookback {window.lookback} + warm-up of features "
+            f"{pipeline.warmup}). Received: {have} rows in the longest series, {panel.ids[s]!r}. Give more rows, or fill the gaps."
+        )
+    if skipped:
+        names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+        log.warning("%d of %d series have no complete window at their end and were left out: %s", len(skipped), len(first), names)
+    return WindowIndex(first[keep] - 1, np.array(keep), window), skipped
+
+
+def _with_known(ahead: Panel, known: tuple[str, ...], future: pd.DataFrame | None, steps: int) -> Panel:
+    """Returns the panel with the known covariates of future rows filled in."""
+    names = ", ".join(known)
+    if future is None:
+        raise ConfigError(f"The network was trained with covariates that are known ahead. Give `future` with ds, {names}.")
+    frame = future.reset_index() if "ds" not in future.columns and not isinstance(future.index, pd.RangeIndex) else future
+    frame = frame.rename(columns={frame.columns[0]: "ds"}) if "ds" not in frame.columns else frame
+    absent = [name for name in known if name not in frame.columns]
+    if absent:
+        raise ConfigError(f"`future` must have the columns ds, {names}. Missing: {', '.join(absent)}.")
+    given = Panel.from_frame(
+        frame if "unique_id" in frame.columns else frame.assign(unique_id=ahead.ids[0]), columns=known, freq=ahead.calendars[0].code or None
+    )
+    for s, name in enumerate(ahead.ids):
+        rows = ahead.rows(s)
+        if name in given.ids:
+            theirs = given.rows(given.ids.index(name))
+            at = np.searchsorted(ahead.ds[rows], given.ds[theirs])
+            fits = (at < rows.stop - rows.start) & (ahead.ds[rows][np.minimum(at, rows.stop - rows.start - 1)] == given.ds[theirs])
+            for c, column in enumerate(known):
+                ahead.values[rows.start + at[fits], ahead.column(column)] = given.values[theirs][fits, c]
+        due = slice(rows.stop - (rows.stop - rows.start), rows.stop)
+        empty = np.isnan(ahead.values[due][:, [ahead.column(c) for c in known]]).any(axis=1)
+        if empty[-steps:].any():
+            raise DataError(
+                f"`future` must hold {names} for the next {steps} rows of each series. Received none for {int(empty[-steps:].sum())} "
+                f"of them in series {name!r}, the first at {ahead.stamp(int(ahead.ds[due][-steps:][np.argmax(empty[-steps:])]), s)}."
+            )
+    return ahead

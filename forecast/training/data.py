@@ -1,0 +1,87 @@
+"""Feeds windows to Keras: one gather a batch, prepared while the network computes.
+
+    order of windows (N,) -> cutoffs of a batch (B,) -> gather -> past (B, L, F), ..., y (B, H, K)
+
+The order of epoch `e` is a permutation drawn from (seed, e) alone, so that a run which is taken up again goes on with
+the same windows. Nothing but the rows themselves is held in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.pipeline import DataPipeline, Rows
+from pipelines.windows import WindowIndex
+
+from ..models._shell import input_names
+
+PREFETCH = 4  # batches
+
+
+def training_data(
+    model: Any, pipeline: DataPipeline, rows: Rows, index: WindowIndex, batch_size: int, seed: int | None = None
+) -> tf.data.Dataset:
+    """Returns batches of `(inputs, y)` for `model.fit`.
+
+    Args:
+        model: The network; it gets the inputs that it names.
+        rows: What windows are gathered from.
+        index: Which windows.
+        batch_size: Windows per batch; the last one may be smaller.
+        seed: Shuffles each epoch; None keeps the order, for validation.
+    """
+    names = input_names(model)
+    epoch = iter(range(10**9))
+
+    def batches() -> Iterator[tuple[Any, np.ndarray]]:
+        order = np.arange(len(index))
+        if seed is not None:
+            order = np.random.default_rng((seed, next(epoch))).permutation(len(index))
+        for first in range(0, len(order), batch_size):
+            inputs, y = pipeline.batch(rows, index[order[first : first + batch_size]])
+            yield feed(inputs, names), y
+
+    example, y = pipeline.batch(rows, index[:1])
+    signature = (_signature(feed(example, names)), _signature(y))
+    count = -(-len(index) // batch_size)
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH)
+
+
+def feed(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> Any:
+    """Returns inputs in the shape that a model takes them: an array where it has one, else a mapping."""
+    return inputs["past"] if names == ("past",) else {name: inputs[name] for name in names}
+
+
+class Predictor:
+    """Predicts many windows with one compiled call, traced once.
+
+    Example: `Predictor(model)(pipeline, rows, index)` returns `(N, H, K)`, in scaled units.
+    """
+
+    BATCH = 1024
+
+    def __init__(self, model: Any) -> None:
+        self.names = input_names(model)
+        specs = {name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for name, tensor in zip(self.names, model.inputs, strict=True)}
+        signature = specs["past"] if self.names == ("past",) else specs
+        self._call: Callable[[Any], tf.Tensor] = tf.function(
+            lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
+        )
+
+    def __call__(self, pipeline: DataPipeline, rows: Rows, index: WindowIndex) -> np.ndarray:
+        """Returns the network's answers `(N, H, K)`."""
+        parts = []
+        for first in range(0, len(index), self.BATCH):
+            inputs, _ = pipeline.batch(rows, index[first : first + self.BATCH], future=False)
+            parts.append(self._call(feed(inputs, self.names)).numpy())
+        K = len(pipeline.spec.targets)
+        return np.concatenate(parts) if parts else np.empty((0, index.spec.horizon, K), np.float32)
+
+
+def _signature(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _signature(array) for name, array in value.items()}
+    return tf.TensorSpec((None, *value.shape[1:]), value.dtype)

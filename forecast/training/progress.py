@@ -1,0 +1,91 @@
+"""Tells how training goes: one live line on a terminal, one line an epoch elsewhere.
+
+    epoch 7/100 ----------          loss 0.00041  val 0.00039  best 0.00037 (epoch 5)  0:00:12
+"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+import keras
+
+if TYPE_CHECKING:
+    from .fit import KeepBest
+
+
+class Progress:
+    """Shows epochs as they pass.
+
+    Args:
+        quiet: Say nothing at all.
+        stream: Where to; standard error by default, so that results on standard output stay clean.
+    """
+
+    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.quiet = quiet
+        self.stream = stream or sys.stderr
+        self.live: Any = None
+        self.task: Any = None
+        self.epochs = self.steps = 0
+        self.started = 0.0
+
+    def say(self, text: str) -> None:
+        """Prints a sentence."""
+        if not self.quiet:
+            print(text, file=self.stream, flush=True)  # noqa: T201
+
+    def begin(self, epochs: int, steps: int) -> None:
+        """Starts the clock, and on a terminal the live line."""
+        self.epochs, self.steps, self.started = epochs, steps, time.monotonic()
+        if self.quiet or not self.stream.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Live
+
+        self.live = Live(
+            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[scores]}"),
+            TimeElapsedColumn(),
+            TextColumn("at most"),
+            TimeRemainingColumn(),
+            console=Console(file=self.stream),
+            transient=False,
+        )
+        self.live.start()
+        self.task = self.live.add_task("training", total=epochs * steps, epoch=1, scores="")
+
+    def end(self) -> None:
+        """Ends the live line."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def callback(self, keep: "KeepBest") -> keras.callbacks.Callback:
+        """Returns what Keras tells about each step and epoch."""
+        return _Tell(self, keep)
+
+    def epoch(self, epoch: int, loss: float, val_loss: float, best: float, best_epoch: int) -> None:
+        """Shows a finished epoch."""
+        if val_loss < best:
+            best, best_epoch = val_loss, epoch
+        scores = f"loss {loss:.5g}  val {val_loss:.5g}  best {best:.5g} (epoch {best_epoch})"
+        if self.live is not None:
+            self.live.update(self.task, completed=epoch * self.steps, epoch=min(epoch + 1, self.epochs), scores=scores)
+        else:
+            left = (time.monotonic() - self.started) / epoch * (self.epochs - epoch)
+            self.say(f"epoch {epoch}/{self.epochs}  {scores}  at most {left:.0f} s left")
+
+
+class _Tell(keras.callbacks.Callback):
+    def __init__(self, progress: Progress, keep: "KeepBest") -> None:
+        super().__init__()
+        self.progress, self.keep = progress, keep
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.progress.live is not None:
+            self.progress.live.advance(self.progress.task)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.progress.epoch(epoch + 1, logs["loss"], logs["val_loss"], self.keep.best, self.keep.best_epoch)

@@ -1,0 +1,327 @@
+"""Which DataFrames can become a Panel, and how.
+
+    one series              many series, long            yfinance, two levels of columns
+    index    Close          unique_id  ds       y        index       (Close, AAPL)  (Close, IBM)
+    2024-01-02  ...         AAPL       2024-01-02  ...   2024-01-02  ...            ...
+
+The index of one series is a DatetimeIndex, a PeriodIndex or integers; other names than `unique_id` and `ds` go through
+`id_col` and `time_col`. Rows may come in any order. Work is done in blocks of rows, so that the peak of memory stays
+near the size of the panel itself.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import calendars
+from .calendars import Calendar
+from .errors import ConfigError, DataError, UnknownName
+from .panel import Panel
+
+_BLOCK = 1 << 20  # rows
+
+CalendarChoice = str | Mapping[str, str] | None
+
+
+def to_panel(
+    frame: pd.DataFrame | pd.Series,
+    *,
+    columns: Sequence[str] | None = None,
+    id_col: str | None = None,
+    time_col: str | None = None,
+    freq: str | None = None,
+    calendar: CalendarChoice = None,
+) -> Panel:
+    """Returns the panel of a DataFrame.
+
+    Args:
+        frame: Any layout drawn at the top of this module.
+        columns: Value columns to keep; all by default. Text in other columns is then no error.
+        id_col: Column that names the series; `unique_id` by default.
+        time_col: Column of stamps; `ds` by default, else the index.
+        freq: A pandas frequency; inferred where not given.
+        calendar: An exchange's code, or one for each series by its name. Where the frame's source knows it
+            (`frame.attrs["calendar"]`), it need not be given.
+
+    Raises:
+        DataError: The layout is not one of these, stamps cannot be read, or a value column is neither number nor
+            category; the message names column and dtype.
+        ConfigError: `freq` and `calendar` are both given, or a name does not exist.
+    """
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame(frame.name if frame.name is not None else "y")
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"Rows must come as a pandas DataFrame. Received: {type(frame).__name__}")
+    if freq and calendar:
+        raise ConfigError(f"Give `freq` or `calendar`, not both. Received: freq={freq!r}, calendar={calendar!r}")
+    attrs = frame.attrs
+    frame = _one_level(frame)
+    id_col = _named(frame, "id_col", id_col or attrs.get("id_col"), "unique_id")
+    time_col = _named(frame, "time_col", time_col or attrs.get("time_col"), "ds")
+    stamps = frame[time_col] if time_col else frame.index
+    if not len(frame):
+        raise DataError("A panel needs at least one row. Received: an empty frame.")
+    value_columns = _value_columns(frame, columns, {id_col, time_col})
+    _refuse_unlikely(frame, stamps, time_col, id_col)
+
+    ds_block, zone, dated = _stamps(stamps, time_col)
+    ids, codes = _codes(frame[id_col]) if id_col else ((str(attrs.get("unique_id", "series")),), None)
+    order, offsets, notes = _order(len(frame), codes, len(ids), ds_block)
+    del codes
+
+    R = len(frame)
+    ds = np.empty(R, np.int64)
+    values = np.empty((R, len(value_columns)), np.float32)
+    readers = [_numbers(frame[name], name, notes) for name in value_columns]
+    for a in range(0, R, _BLOCK):
+        rows = slice(a, a + _BLOCK) if order is None else order[a : a + _BLOCK]
+        ds[a : a + _BLOCK] = ds_block(rows)
+        for c, read in enumerate(readers):
+            values[a : a + _BLOCK, c] = read(rows)
+    del order
+    chosen = calendar if calendar is not None else (None if freq else attrs.get("calendar"))
+    return Panel(
+        ids=ids,
+        offsets=offsets,
+        ds=ds,
+        values=values,
+        columns=tuple(value_columns),
+        calendars=_calendars(ids, offsets, ds, zone, dated, freq, chosen),
+        unit=str(attrs.get("unit", "")),
+        notes=(*attrs.get("notes", ()), *notes),
+    )
+
+
+def _one_level(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turns yfinance's two levels of columns (price, ticker) into long rows."""
+    if frame.columns.nlevels == 1:
+        return frame
+    if frame.columns.nlevels != 2:
+        raise DataError(
+            f"Columns have one level, or two as yfinance makes them (price, ticker). Received: {frame.columns.nlevels} levels."
+        )
+    names = [str(name).lower() for name in frame.columns.names]
+    first = frame.columns.get_level_values(0)
+    prices = {"open", "high", "low", "close", "adj close", "volume"}
+    level = names.index("ticker") if "ticker" in names else 1 if {str(v).lower() for v in first} & prices else 0
+    tickers = list(dict.fromkeys(frame.columns.get_level_values(level)))
+    parts = []
+    for ticker in tickers:
+        part = frame.xs(ticker, axis=1, level=level).dropna(how="all")
+        parts.append(part.set_axis([str(c) for c in part.columns], axis=1).assign(unique_id=str(ticker)))
+    long = pd.concat(parts)
+    return long.assign(ds=long.index).reset_index(drop=True)
+
+
+def _named(frame: pd.DataFrame, option: str, name: str | None, default: str) -> str | None:
+    if name is None:
+        return default if default in frame.columns else None
+    if name not in frame.columns:
+        raise UnknownName.of(f"column (`{option}`)", name, [str(c) for c in frame.columns])
+    return name
+
+
+def _value_columns(frame: pd.DataFrame, columns: Sequence[str] | None, other: set[str | None]) -> list[str]:
+    there = [c for c in frame.columns if c not in other]
+    if columns is None:
+        chosen = [str(c) for c in there]
+    else:
+        chosen = list(dict.fromkeys(columns))
+        for name in chosen:
+            if name not in there:
+                raise UnknownName.of("column", name, [str(c) for c in there])
+    if not chosen:
+        raise DataError("A panel needs at least one column of values. Received only stamps and names of series.")
+    doubled = frame.columns[frame.columns.duplicated()]
+    if len(doubled):
+        raise DataError(f"Column names must differ. Received more than once: {', '.join(map(str, doubled.unique()))}")
+    return chosen
+
+
+def _refuse_unlikely(frame: pd.DataFrame, stamps: Any, time_col: str | None, id_col: str | None) -> None:
+    """Names the layout that a frame looks like, where it has no usable stamps."""
+    if time_col is not None or not pd.api.types.is_string_dtype(stamps.dtype):
+        return
+    if id_col is None and frame.index.is_unique and len(frame.columns) > 20:
+        raise DataError(
+            "The rows have names and many columns: this looks like the wide matrix of M4, one series a row. "
+            'Read it with the source option layout="wide", or turn it into rows of unique_id, ds, y.'
+        )
+
+
+def _stamps(stamps: Any, name: str | None) -> tuple[Any, str, bool]:
+    """Returns `(block reader, zone, dated)`: the reader gives int64 stamps of a slice or an array of rows."""
+    what = f"column {name!r}" if name else "the index"
+    dtype = stamps.dtype
+    if isinstance(dtype, pd.PeriodDtype):
+        index = stamps if isinstance(stamps, pd.Index) else pd.PeriodIndex(stamps)
+        return _stamps(index.to_timestamp(), name)
+    if pd.api.types.is_integer_dtype(dtype):
+        if getattr(stamps, "hasnans", False):
+            raise DataError(f"Every row needs a stamp. Received {int(stamps.isna().sum())} empty ones in {what}.")
+        return stamps.to_numpy().__getitem__, "", False
+    if not pd.api.types.is_datetime64_any_dtype(dtype):
+        stamps = _parsed(stamps, what)
+    index = pd.DatetimeIndex(stamps)
+    if index.hasnans:
+        raise DataError(f"Every row needs a stamp. Received {int(index.isna().sum())} empty ones in {what}. Remove them.")
+    zone = "" if index.tz is None else str(index.tz)
+    per_unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[index.unit]
+    raw = index.asi8
+    reach = (2**63 - 1) // per_unit
+    if len(raw) and (raw.max() > reach or raw.min() < -reach):
+        raise DataError(f"Stamps must lie between the years 1678 and 2261. Received: {index.min()} .. {index.max()} in {what}.")
+    return (lambda rows: raw[rows] * per_unit), zone, True
+
+
+def _parsed(stamps: Any, what: str) -> Any:
+    values = stamps.to_numpy()
+    offsets = {v.utcoffset() for v in values if getattr(v, "tzinfo", None) is not None}
+    naive = any(hasattr(v, "tzinfo") and v.tzinfo is None and not pd.isna(v) for v in values)
+    if len(offsets) > 1 or (offsets and naive):
+        raise DataError(
+            f"The stamps of {what} mix time zones. Bring them into one first: pd.to_datetime(frame[...], utc=True)."
+        )
+    if pd.api.types.is_float_dtype(stamps.dtype):
+        raise DataError(f"Stamps are dates or integers. Received: {what} of dtype {stamps.dtype}.")
+    try:
+        return pd.to_datetime(stamps)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"Stamps are dates or integers. Received: {what} of dtype {stamps.dtype}, starting {values[:2].tolist()} "
+            f"({str(error).splitlines()[0]}). Name the column of stamps with `time_col`, or set a DatetimeIndex."
+        ) from None
+
+
+def _codes(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the names in order of appearance, and each row's number among them `(R,)`, block by block."""
+    numbers: dict[Any, int] = {}
+    codes = np.empty(len(column), np.uint16)
+    for a in range(0, len(column), _BLOCK):
+        block, found = pd.factorize(column.iloc[a : a + _BLOCK])
+        if (block < 0).any():
+            row = a + int(np.argmax(block < 0))
+            raise DataError(f"Every row needs the name of its series. Received none in column {column.name!r}, row {row}.")
+        table = np.array([numbers.setdefault(name, len(numbers)) for name in found])
+        if len(numbers) > np.iinfo(codes.dtype).max:
+            codes = codes.astype(np.int64)
+        codes[a : a + _BLOCK] = table[block]
+    ids = tuple(str(name) for name in numbers)
+    if len(set(ids)) < len(ids):
+        raise DataError(f"Names of series must differ as text. Received in column {column.name!r}: both 1 and '1', or the like.")
+    return ids, codes
+
+
+def _order(R: int, codes: np.ndarray | None, S: int, ds_block: Any) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
+    """Returns the rows in panel order (None where they are already), the offsets, and a note on what was unsorted."""
+    ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=S) if codes is not None else [R])])
+    mixed, backward, first_back = 0, 0, (0, 0)
+    for a in range(0, R, _BLOCK):
+        stop = min(a + _BLOCK + 1, R)
+        same = np.ones(stop - a - 1, bool) if codes is None else codes[a + 1 : stop] == codes[a : stop - 1]
+        ds = ds_block(slice(a, stop))
+        back = same & (ds[1:] < ds[:-1])
+        if not backward and back.any():
+            at = int(np.argmax(back))
+            first_back = (int(ds[at]), int(ds[at + 1]))
+        mixed += int((~same).sum())
+        backward += int(back.sum())
+    if mixed == S - 1 and not backward:
+        return None, ends, []
+    if mixed == S - 1:
+        order = np.arange(R, dtype=np.uint32 if R < 2**32 else np.int64)
+    else:
+        order = np.argsort(codes, kind="stable").astype(np.uint32 if R < 2**32 else np.int64)  # a radix sort
+    for s in range(S):
+        rows = order[ends[s] : ends[s + 1]]
+        ds = ds_block(rows)
+        if len(ds) > 1 and (ds[1:] < ds[:-1]).any():
+            order[ends[s] : ends[s + 1]] = rows[np.argsort(ds, kind="stable")]
+    notes = []
+    if backward:
+        notes.append(_backward_note(backward, *first_back))
+    elif mixed:
+        notes.append("The rows of the series were mixed; they were put one series after the other.")
+    return order, ends, notes
+
+
+def _backward_note(count: int, before: int, after: int) -> str:
+    where = f"from {before} to {after}"
+    if abs(before) > 10**12:  # nanoseconds, not integer steps
+        a, b = pd.Timestamp(before), pd.Timestamp(after)
+        where = f"by {str(a - b).removeprefix('0 days ')}, from {a} to {b}"
+    times = "once" if count == 1 else f"{count:,} times"
+    return f"The clock jumps back {times} between successive rows (first {where}); the rows were sorted by stamp."
+
+
+def _numbers(column: pd.Series, name: str, notes: list[str]) -> Any:
+    """Returns the block reader of a value column."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = dtype.categories
+        if pd.api.types.is_numeric_dtype(categories.dtype):
+            table = np.append(categories.to_numpy(np.float32), np.float32(np.nan))
+        else:
+            table = np.append(np.arange(len(categories), dtype=np.float32), np.float32(np.nan))
+            notes.append(f"Column {name!r} holds categories; they became numbers: {', '.join(map(str, categories[:5]))} = 0, 1, ...")
+        codes = column.cat.codes.to_numpy()
+        return lambda rows: table[codes[rows]]
+    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or pd.api.types.is_complex_dtype(dtype):
+        first = column.dropna().iloc[:1].tolist()
+        raise DataError(
+            f"Value columns are numbers or categories. Received: column {name!r} of dtype {dtype}, such as "
+            f"{first[0] if first else None!r}. Choose the columns to use (`target`, `past`, `known`), or convert this one."
+        )
+    if pd.api.types.is_extension_array_dtype(dtype):
+        array = column.array
+        return lambda rows: array[rows].to_numpy(np.float32, na_value=np.nan)
+    return column.to_numpy().__getitem__
+
+
+def _calendars(
+    ids: tuple[str, ...],
+    offsets: np.ndarray,
+    ds: np.ndarray,
+    zone: str,
+    dated: bool,
+    freq: str | None,
+    chosen: CalendarChoice,
+) -> tuple[Calendar, ...]:
+    if not dated:
+        if freq or chosen:
+            raise ConfigError(f"Integer stamps have no freq or calendar. Received: {freq or chosen!r}. Leave it out.")
+        return (Calendar(""),) * len(ids)
+    if freq or isinstance(chosen, str):
+        return (Calendar(freq or str(chosen), zone),) * len(ids)
+    given = dict(chosen or {})
+    make = functools.cache(lambda code: Calendar(code, zone))
+    known: dict[Any, str] = {}
+    result = []
+    for s, name in enumerate(ids):
+        code = given.get(name)
+        if code is None:
+            stamps = ds[offsets[s] : offsets[s + 1]]
+            steps = np.diff(stamps)
+            # Where every step is below a day, the steps alone decide; else weekdays and months do, too.
+            key = hash((steps if len(steps) and steps.max() < calendars.DAY else stamps).tobytes())
+            if key not in known:
+                known[key] = _inferred(stamps, name, zone)
+            code = known[key]
+        result.append(make(code))
+    return tuple(result)
+
+
+def _inferred(stamps: np.ndarray, name: str, zone: str) -> str:
+    distinct = np.unique(stamps)
+    if len(distinct) < 3:
+        return "D"  # too short for any window; what is too short says so where windows are cut
+    found = calendars.infer(distinct, zone)
+    if found is None:
+        raise DataError(
+            f"The stamps of series {name!r} have no common step, so its next one is unknown. Give `freq` (such as 'h' or "
+            "'D') or `calendar` (such as 'XNYS')."
+        )
+    return found

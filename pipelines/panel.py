@@ -1,0 +1,255 @@
+"""Panel: one or many series as flat arrays; what everything inside works on.
+
+    ids      ["AAPL",            "IBM"      ]   (S,)
+    offsets  [0,                 4,        7]   (S+1,)   series s has the rows offsets[s] .. offsets[s+1]
+    ds       [t0  t1  t2  t3  |  t1  t2  t3]   (R,)     int64: UTC nanoseconds, or integers where there are no dates
+    values   [.   .   .   .   |  .   .   . ]   (R, C)   float32; NaN is a missing value
+
+Rows are sorted by stamp within a series; series keep the order in which they were first seen. Which frames can become a
+panel, `pipelines/layouts.py` says; duplicates and gaps stay as they are, `pipelines/cleaning.py` sees to them.
+
+Axes: `S` series, `R` rows of all series, `T` rows of one, `C` columns.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .calendars import Calendar
+from .errors import DataError, UnknownName
+
+_FILES = ("offsets", "ds", "values")
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One or many series as flat arrays.
+
+    Attributes:
+        ids: Names of the series, `S` of them.
+        offsets: First row of each series, and `R` `(S+1,)`.
+        ds: Stamps `(R,)` int64.
+        values: `(R, C)` float32.
+        columns: Names of the columns, `C` of them.
+        calendars: When rows of each series are due, `S` of them.
+        unit: What the values are counted in, such as "dollars"; "" where nobody said.
+        notes: What reading and sorting found, in sentences.
+
+    Example:
+        >>> days = pd.date_range("2024-01-01", periods=3)
+        >>> print(Panel.from_frame(pd.DataFrame({"y": [1.0, 2.0, 3.0]}, index=days)))
+        1 series, 3 rows, columns y, freq D, 2024-01-01 .. 2024-01-03
+    """
+
+    ids: tuple[str, ...]
+    offsets: np.ndarray
+    ds: np.ndarray
+    values: np.ndarray
+    columns: tuple[str, ...]
+    calendars: tuple[Calendar, ...]
+    unit: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame | pd.Series, **options: Any) -> "Panel":
+        """Returns the panel of a DataFrame; see `pipelines.layouts.to_panel` for layouts and options."""
+        from .layouts import to_panel
+
+        return to_panel(frame, **options)
+
+    def __len__(self) -> int:
+        return len(self.ds)
+
+    def __str__(self) -> str:
+        codes = sorted({calendar.code or "integer steps" for calendar in self.calendars})
+        span = ""
+        if len(self):
+            first, last = (self.stamp(int(end)) for end in (self.ds.min(), self.ds.max()))
+            span = f", {first} .. {last}"
+        return (
+            f"{len(self.ids):,} series, {len(self):,} rows, columns {', '.join(self.columns)}, "
+            f"freq {', '.join(codes)}{span}"
+        )
+
+    @property
+    def dated(self) -> bool:
+        """True where stamps are dates, False where they are plain integers."""
+        return any(calendar.code for calendar in self.calendars)
+
+    @property
+    def mapped(self) -> bool:
+        """True where the values lie in a file and are read when they are needed."""
+        return isinstance(self.values, np.memmap)
+
+    def rows(self, s: int) -> slice:
+        """Returns the rows of series number `s`."""
+        return slice(int(self.offsets[s]), int(self.offsets[s + 1]))
+
+    def stamp(self, ds: int, s: int = 0) -> Any:
+        """Returns one stamp for people: a date without the hour where all hours are midnight, or the integer."""
+        if not self.dated:
+            return ds
+        text = str(self.stamps_of(np.array([ds]), s)[0])
+        return text.removesuffix(" 00:00:00")
+
+    def stamps_of(self, ds: np.ndarray, s: int = 0) -> pd.DatetimeIndex | np.ndarray:
+        """Returns stamps as the wall clock of series `s` shows them."""
+        return self.calendars[s].stamps(ds)
+
+    def column(self, name: str) -> int:
+        """Returns the number of a column.
+
+        Raises:
+            UnknownName: There is no such column.
+        """
+        if name not in self.columns:
+            raise UnknownName.of("column", name, self.columns)
+        return self.columns.index(name)
+
+    def select(self, columns: Sequence[str]) -> "Panel":
+        """Returns the same rows with some of the columns; a copy unless they are all, in order."""
+        if tuple(columns) == self.columns:
+            return self
+        return replace(self, values=self.values[:, [self.column(c) for c in columns]], columns=tuple(columns))
+
+    def take(self, series: Sequence[int]) -> "Panel":
+        """Returns some of the series, by number, in the order given."""
+        spans = [self.rows(s) for s in series]
+        return replace(
+            self,
+            ids=tuple(self.ids[s] for s in series),
+            offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
+            ds=np.concatenate([self.ds[span] for span in spans]) if spans else self.ds[:0],
+            values=np.concatenate([self.values[span] for span in spans]) if spans else self.values[:0],
+            calendars=tuple(self.calendars[s] for s in series),
+        )
+
+    def one(self, unique_id: str) -> "Panel":
+        """Returns the panel of one series.
+
+        Raises:
+            UnknownName: There is no series of that name.
+        """
+        if unique_id not in self.ids:
+            raise UnknownName.of("series", unique_id, self.ids[:50])
+        return self.take([self.ids.index(unique_id)])
+
+    def until(self, ends: np.ndarray) -> "Panel":
+        """Returns each series cut before row `ends[s]`, counted over the panel."""
+        spans = [slice(int(first), int(end)) for first, end in zip(self.offsets[:-1], ends, strict=True)]
+        return replace(
+            self,
+            offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
+            ds=np.concatenate([self.ds[span] for span in spans]),
+            values=np.concatenate([self.values[span] for span in spans]),
+        )
+
+    def tail(self, rows: int) -> "Panel":
+        """Returns the last rows of each series, at most `rows` of them."""
+        firsts = np.maximum(self.offsets[:-1], self.offsets[1:] - rows)
+        spans = [slice(int(first), int(end)) for first, end in zip(firsts, self.offsets[1:], strict=True)]
+        return replace(
+            self,
+            offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
+            ds=np.concatenate([self.ds[span] for span in spans]),
+            values=np.concatenate([self.values[span] for span in spans]),
+        )
+
+    def extend(self, steps: int) -> tuple["Panel", tuple[str, ...]]:
+        """Returns the panel with `steps` empty rows after each series, and the ids whose stamps are provisional."""
+        S, C = len(self.ids), len(self.columns)
+        old, new = self.offsets, self.offsets + steps * np.arange(S + 1)
+        ds = np.empty(new[-1], np.int64)
+        values = np.full((new[-1], C), np.nan, np.float32)
+        provisional = []
+        for s in range(S):
+            end = new[s + 1] - steps
+            ds[new[s] : end] = self.ds[old[s] : old[s + 1]]
+            values[new[s] : end] = self.values[old[s] : old[s + 1]]
+            ds[end : new[s + 1]], beyond = self.calendars[s].after(int(self.ds[old[s + 1] - 1]), steps)
+            if beyond:
+                provisional.append(self.ids[s])
+        return replace(self, offsets=new, ds=ds, values=values), tuple(provisional)
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the long DataFrame: `unique_id`, `ds`, and the columns."""
+        counts = np.diff(self.offsets)
+        stamps: Any = self.ds
+        if self.dated:
+            zones = {calendar.zone for calendar in self.calendars}
+            if len(zones) == 1:
+                stamps = pd.DatetimeIndex(self.ds.view("M8[ns]"))
+                zone = zones.pop()
+                stamps = stamps.tz_localize("UTC").tz_convert(zone) if zone else stamps
+            else:  # each series as its own clock shows it
+                stamps = np.concatenate([self.stamps_of(self.ds[self.rows(s)], s) for s in range(len(self.ids))])
+        columns = {name: self.values[:, c] for c, name in enumerate(self.columns)}
+        return pd.DataFrame({"unique_id": np.repeat(np.array(self.ids, object), counts), "ds": stamps, **columns})
+
+    def fingerprint(self) -> str:
+        """Returns the sha256 of ids, stamps and values: the same data has the same one, wherever it came from."""
+        digest = hashlib.sha256(json.dumps([self.ids, self.columns]).encode())
+        for array in (self.offsets.astype("<i8"), self.ds, self.values):
+            for first in range(0, len(array), 1 << 20):
+                digest.update(np.ascontiguousarray(array[first : first + (1 << 20)]).tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes the panel as plain .npy files and one JSON file, from where `open` maps it."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for name in _FILES:
+            np.save(path / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        about = {
+            "ids": self.ids,
+            "columns": self.columns,
+            "calendars": [[calendar.code, calendar.zone] for calendar in self.calendars],
+            "unit": self.unit,
+            "notes": self.notes,
+        }
+        temporary = path / ".panel.json.tmp"
+        temporary.write_text(json.dumps(about), encoding="utf-8")
+        os.replace(temporary, path / "panel.json")  # last, so that a killed save opens as no panel
+        return path
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> "Panel":
+        """Maps a saved panel: rows are read from disk when they are needed, so data larger than memory trains.
+
+        Raises:
+            DataError: The folder holds no complete panel.
+        """
+        path = Path(folder)
+        missing = [name for name in ("panel.json", *(f"{n}.npy" for n in _FILES)) if not (path / name).is_file()]
+        if missing:
+            raise DataError(
+                f"A saved panel has panel.json, offsets.npy, ds.npy and values.npy. Missing in {path}: "
+                f"{', '.join(missing)}. Write it again with Panel.save."
+            )
+        about = json.loads((path / "panel.json").read_text(encoding="utf-8"))
+        offsets, ds, values = (
+            np.load(path / f"{name}.npy", mmap_mode=None if name == "offsets" else "r", allow_pickle=False)
+            for name in _FILES
+        )
+        if len(offsets) != len(about["ids"]) + 1 or offsets[-1] != len(ds) or values.shape != (len(ds), len(about["columns"])):
+            raise DataError(
+                f"The files of a saved panel must agree. Received in {path}: {len(about['ids'])} ids, offsets to "
+                f"{offsets[-1]}, {len(ds)} stamps, values {values.shape}. Write it again with Panel.save."
+            )
+        return cls(
+            ids=tuple(about["ids"]),
+            offsets=offsets,
+            ds=ds,
+            values=values,
+            columns=tuple(about["columns"]),
+            calendars=tuple(Calendar(*pair) for pair in about["calendars"]),
+            unit=about["unit"],
+            notes=tuple(about["notes"]),
+        )

@@ -1,0 +1,87 @@
+"""Where rows come from. ONE FILE = ONE SOURCE; the file's name is the scheme of `scheme:locator`.
+
+    "prices.csv"                        a bare path is source `file`
+    "sample:goog"                       source `sample`, locator "goog"
+    "yahoo:AAPL,MSFT?start=2015-01-01"  options stand behind the question mark
+
+The template for another source, `pipelines/sources/mine.py`:
+
+    \"\"\"One line: what it reads, and from where. The rest: options, limits, an example.\"\"\"
+
+    EXAMPLES = ("mine:thing", "mine:thing?limit=10")        # shown by `forecast sources`
+
+    def load(locator: str, *, limit: int = 0) -> pd.DataFrame:
+        ...
+
+`load` returns one of the layouts that `Panel.from_frame` accepts, never an empty frame: nothing found is a
+`SourceError`. What a source knows for certain about its rows it says in `frame.attrs`, and `Panel` takes it from there:
+
+    attrs["calendar"]   "XNYS", or {unique_id: "XNYS", ...}     attrs["unit"]    "dollars", the unit of the values
+    attrs["id_col"], attrs["time_col"]   in a long frame, where they are not `unique_id` and `ds`
+    attrs["notes"]      list of sentences on what was read and repaired; they head the cleaning report
+"""
+
+import inspect
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pandas as pd
+
+from ..errors import ConfigError, did_you_mean
+from ..registry import Registry
+
+registry = Registry(__name__, "source")
+
+
+def split_locator(text: str) -> tuple[str, str, dict[str, str]]:
+    """Returns `(scheme, locator, options)` of a text.
+
+    A scheme has at least two letters, so that `C:\\prices.csv` is a file.
+
+    Example:
+        >>> split_locator("yahoo:AAPL?start=2015-01-01")
+        ('yahoo', 'AAPL', {'start': '2015-01-01'})
+        >>> split_locator("data/prices.csv")
+        ('file', 'data/prices.csv', {})
+    """
+    scheme, colon, rest = text.partition(":")
+    if not colon or len(scheme) < 2 or not scheme.isidentifier():
+        scheme, rest = "file", text
+    # A glob may hold a question mark: only `?name=` begins options.
+    locator, mark, query = rest.rpartition("?")
+    if not mark or "=" not in query:
+        return scheme, rest, {}
+    return scheme, locator, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """Returns the rows that a locator names; a DataFrame passes through.
+
+    Args:
+        data: `scheme:locator`, a bare path, or a DataFrame.
+        options: The source's own options; they go before those behind the question mark.
+
+    Raises:
+        UnknownName: No source has this scheme.
+        ConfigError: The source has no such option, or an option's value is wrong.
+        SourceError: The source failed or has nothing for the request.
+
+    Example:
+        >>> load("sample:goog").columns.tolist()
+        ['Open', 'High', 'Low', 'Close', 'Volume', 'Adj Close']
+    """
+    if isinstance(data, pd.DataFrame):
+        return data
+    scheme, locator, query = split_locator(str(data))
+    source = registry.load(scheme)
+    given = {**query, **options}
+    known = [name for name, p in inspect.signature(source.load).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"Source {scheme!r} has no option {name!r}.{did_you_mean(name, known)} "
+                f"Choose from: {', '.join(sorted(known)) or '(none)'}"
+            )
+    frame: pd.DataFrame = source.load(locator, **given)
+    frame.attrs.setdefault("source", str(data))
+    return frame

@@ -1,0 +1,181 @@
+"""Cuts a panel in time order: train, validation (early stopping), calibration (intervals; may be empty), test.
+
+    dates      |---------- train ----------|-- validation --|-- calibration --|---- test ----|
+    series A   oooooooooooooooooooooooooooo ooooooooooooooooo oooooooooooooooooo ooooooooooooooo
+    series B              ooooooooooooooooo ooooooooooooooooo oooooooooooooooooo oooooooo
+
+Series with dates are all cut at the same dates, so that no series knows what another's test will bring; series with
+integer stamps are cut each at its own tail. A window belongs to the part that holds its whole future
+(`pipelines/windows.py`), so no training window's future reaches into validation.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from .errors import ConfigError, DataError
+from .panel import Panel
+from .spec import Spec
+
+PARTS = ("train", "validation", "calibration", "test")
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SplitSpec(Spec):
+    """How large each part is: a fraction of all rows, or the date (or integer stamp) it starts at.
+
+    Attributes:
+        validation: Rows for early stopping.
+        calibration: Rows for intervals; none by default.
+        test: Rows that nothing is fitted on.
+
+    Example:
+        >>> SplitSpec(validation="2016-01-01", test="2017-01-01")
+        SplitSpec(validation='2016-01-01', calibration=0.0, test='2017-01-01')
+    """
+
+    validation: Share | str = 0.1
+    calibration: Share | str = 0.0
+    test: Share | str = 0.2
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SplitSpec":
+        sizes = [getattr(self, part) for part in PARTS[1:]]
+        fractions = [size for size in sizes if not isinstance(size, str) and size > 0]
+        dates = [size for size in sizes if isinstance(size, str)]
+        if fractions and dates:
+            raise ValueError(
+                "`validation`, `calibration` and `test` are all fractions, or all dates they start at. Received: "
+                f"{', '.join(map(repr, sizes))}"
+            )
+        if sum(fractions) >= 1:
+            raise ValueError(f"The fractions must leave rows for training. Received: {sum(fractions):g} in all.")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Where each series is cut.
+
+    Attributes:
+        bounds: Row numbers `(S, 5)`: part `p` of series `s` is rows `[bounds[s, p], bounds[s, p + 1])`.
+        starts: The stamp that each part starts at, by part; None where series are cut each at its own tail.
+    """
+
+    bounds: np.ndarray
+    starts: dict[str, int] | None
+
+    def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns first and end row of a part in each series, `(S,)` each.
+
+        Raises:
+            ConfigError: There is no such part.
+        """
+        if part not in PARTS:
+            raise ConfigError(f"`part` must be one of {', '.join(PARTS)}. Received: {part!r}")
+        p = PARTS.index(part)
+        return self.bounds[:, p], self.bounds[:, p + 1]
+
+    def count(self, part: str) -> int:
+        """Returns the rows of a part over all series."""
+        first, end = self.rows(part)
+        return int((end - first).sum())
+
+    def describe(self, panel: Panel) -> dict[str, dict[str, Any]]:
+        """Returns rows and first and last stamp of each part, for people and the manifest."""
+        result = {}
+        for part in PARTS:
+            first, end = self.rows(part)
+            full = np.flatnonzero(end > first)
+            about: dict[str, Any] = {"rows": self.count(part)}
+            if len(full):
+                about["first"] = str(panel.stamp(int(panel.ds[first[full]].min())))
+                about["last"] = str(panel.stamp(int(panel.ds[end[full] - 1].max())))
+            result[part] = about
+        return result
+
+
+def split(panel: Panel, spec: SplitSpec | None = None, starts: dict[str, int] | None = None) -> Splits:
+    """Returns where to cut each series of a panel.
+
+    Args:
+        spec: How large each part is.
+        starts: Where the parts of other data started, to cut these rows at the same stamps.
+
+    Raises:
+        ConfigError: Dates are given for integer stamps, cannot be read, or are not in order.
+        DataError: Nothing is left for training.
+
+    Example:
+        >>> days = pd.date_range("2024-01-01", periods=10)
+        >>> panel = Panel.from_frame(pd.DataFrame({"y": np.arange(10.0)}, index=days))
+        >>> split(panel).bounds
+        array([[ 0,  7,  8,  8, 10]])
+    """
+    spec = spec or SplitSpec()
+    sizes = [getattr(spec, part) for part in PARTS[1:]]
+    S = len(panel.ids)
+    bounds = np.empty((S, 5), np.int64)
+    bounds[:, 0], bounds[:, 4] = panel.offsets[:-1], panel.offsets[1:]
+    by_date, given = any(isinstance(size, str) for size in sizes), starts is not None
+    if starts is not None or by_date or panel.dated:
+        cuts = [starts[part] for part in PARTS[1:]] if starts else _given(panel, sizes) if by_date else _common(panel, sizes)
+        starts = dict(zip(PARTS[1:], cuts, strict=True))
+        for s in range(S):
+            ds = panel.ds[panel.rows(s)]
+            bounds[s, 1:4] = panel.offsets[s] + np.searchsorted(ds, cuts, side="left")
+    else:
+        counts = np.diff(panel.offsets)
+        tail = np.zeros(S)
+        for p in (3, 2, 1):
+            tail = tail + sizes[p - 1]
+            bounds[:, p] = panel.offsets[:-1] + np.round(counts * (1 - tail)).astype(np.int64)
+    splits = Splits(bounds, starts)
+    if not splits.count("train") and not given:
+        raise DataError(
+            f"Some rows must lie before validation and test, for training. Received: {len(panel):,} rows, none before "
+            f"the first cut. Choose smaller fractions or later dates in `split`."
+        )
+    return splits
+
+
+def _common(panel: Panel, sizes: list[float]) -> list[int]:
+    """The stamps that leave the wanted fraction of all rows behind them."""
+    R, tail, cuts = len(panel), 0.0, []
+    ordered = panel.ds if len(panel.ids) == 1 else np.sort(panel.ds)
+    for size in reversed(sizes):
+        tail += size
+        at = round(R * (1 - tail))
+        cuts.append(int(ordered[at]) if at < R else int(ordered[-1]) + 1)
+    return cuts[::-1]
+
+
+def _given(panel: Panel, sizes: list[Any]) -> list[int]:
+    cuts: list[int | None] = []
+    for part, size in zip(PARTS[1:], sizes, strict=True):
+        if not isinstance(size, str):
+            cuts.append(None)
+            continue
+        try:
+            if panel.dated:
+                stamp = pd.Timestamp(size)
+                local = stamp.tz_localize(None) if stamp.tz is not None else stamp
+                cut = panel.calendars[0].utc(np.array([local.as_unit("ns").value]))[0] if stamp.tz is None else stamp.as_unit("ns").value
+            else:
+                cut = int(size)
+        except ValueError:
+            kind = "a date" if panel.dated else "an integer stamp, because the series have no dates"
+            raise ConfigError(f"`split.{part}` must be a fraction or {kind}. Received: {size!r}") from None
+        cuts.append(int(cut))
+    after = int(panel.ds.max()) + 1
+    result: list[int] = []
+    for cut in reversed(cuts):  # a part that is not given is empty: it starts where the next one does
+        after = after if cut is None else cut
+        result.insert(0, after)
+    if result != sorted(result):
+        raise ConfigError(f"Parts follow each other: validation, calibration, test. Received: {', '.join(map(repr, sizes))}")
+    return result
