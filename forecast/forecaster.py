@@ -78,7 +78,7 @@ class Forecaster:
         if own is None and self.config.model.name != "own":
             from .models import registry
 
-            registry.load(self.config.model.name).Options(**self.config.model.options)
+            registry.check(self.config.model.name)
         self.pipeline_: DataPipeline | None = None
         self.network_: keras.Model | None = None
         self.run_: TrainingRun | None = None
@@ -107,8 +107,9 @@ class Forecaster:
         Returns:
             Itself.
         """
-        import keras
+        from ._keras import load_keras
 
+        keras = load_keras()
         from .training.data import training_data
         from .training.fit import fit
         from .training.progress import Progress
@@ -298,11 +299,27 @@ class Forecaster:
 
     # --- show and keep ------------------------------------------------------------------------------------------
 
-    def plot(self, kind: str = "forecast", **options: Any) -> Axes:
-        """Draws one of: "forecast", "fit", "history", "error_by_step", "splits"; returns matplotlib Axes."""
+    def plot(self, kind: str = "forecast", data: Data | None = None, **options: Any) -> Axes:
+        """Draws one of: "forecast", "fit", "history", "error_by_step", "splits"; returns matplotlib Axes.
+
+        Args:
+            kind: Which picture.
+            data: Rows to draw, by default those of `fit`.
+            options: Such as `series="AAPL"`; see `forecast.plotting`.
+        """
         from . import plotting
 
+        if data is not None:
+            self.attach(data)
         return plotting.draw(self, kind, **options)
+
+    def attach(self, data: Data) -> Forecaster:
+        """Takes other rows for what comes next, cut where the training data were; returns itself."""
+        prepared = prepare(data, self.config, self._fitted().spec.targets)
+        starts = self._starts()
+        self.panel_, self.report_, self.source_ = prepared.panel, prepared.report, prepared.source
+        self.splits_ = split(prepared.panel, self.config.split, starts)
+        return self
 
     def save(self, name: str, folder: str | Path | None = None) -> Path:
         """Writes the next version of a bundle: `saved_models/<name>/<version>/`; returns its folder."""

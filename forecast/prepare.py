@@ -3,7 +3,9 @@
     "prices.csv" | "yahoo:AAPL" | DataFrame | Panel  ->  columns that are needed  ->  Panel  ->  cleaned, with a report
 """
 
+import inspect
 from dataclasses import dataclass
+from typing import Any
 from typing import Any
 
 import pandas as pd
@@ -57,23 +59,33 @@ def prepare(data: Data, config: ForecastConfig, target: tuple[str, ...] = ()) ->
         needed = _needed(config, target, columns)
         panel = data if set(needed) <= set(columns) and data.mapped else data.select(needed)
     else:
-        frame = sources.load(data) if isinstance(data, str) else data
-        if isinstance(frame, pd.Series):
-            frame = frame.to_frame(frame.name if frame.name is not None else "y")
+        frame, options = load_rows(data, config)
         source = str(data) if isinstance(data, str) else str(frame.attrs.get("source", ""))
-        columns = value_columns(frame, config)
+        columns = value_columns(frame, options["id_col"], options["time_col"])
         target = target or _only(columns)
-        panel = Panel.from_frame(frame, columns=_needed(config, target, columns), **config.panel_options())
+        panel = Panel.from_frame(frame, columns=_needed(config, target, columns), **options)
     panel, report = clean(panel, config.cleaning)
     return Prepared(panel, target, report, source)
 
 
-def value_columns(frame: pd.DataFrame, config: ForecastConfig) -> tuple[str, ...]:
+def value_columns(frame: pd.DataFrame, id_col: str | None, time_col: str | None) -> tuple[str, ...]:
     """Returns the columns that are neither stamps nor names of series."""
     if frame.columns.nlevels == 2:  # yfinance: (price, ticker)
-        return Panel.from_frame(frame.iloc[:2]).columns
-    other = {config.id_col or frame.attrs.get("id_col", "unique_id"), config.time_col or frame.attrs.get("time_col", "ds")}
+        return Panel.from_frame(frame.iloc[-2:]).columns
+    other = {id_col or frame.attrs.get("id_col", "unique_id"), time_col or frame.attrs.get("time_col", "ds")}
     return tuple(str(c) for c in frame.columns if c not in other)
+
+
+def load_rows(data: str | pd.DataFrame | pd.Series, config: ForecastConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Returns rows, and what `Panel.from_frame` has to be told of them: a source finds its own columns."""
+    options = config.panel_options()
+    if isinstance(data, pd.Series):
+        return data.to_frame(data.name if data.name is not None else "y"), options
+    if not isinstance(data, str):
+        return data, options
+    takes = inspect.signature(sources.registry.load(sources.split_locator(data)[0]).load).parameters
+    own = {name: options[name] for name in ("id_col", "time_col") if options[name] is not None and name in takes}
+    return sources.load(data, **own), {name: None if name in own else value for name, value in options.items()}
 
 
 def _only(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import features
-from .cleaning import CleaningReport, CleaningSpec, fill
+from .cleaning import CleaningReport, CleaningSpec, fill, usual_range
 from .errors import ConfigError, DataError, NotFitted
 from .features import Feature
 from .panel import Panel
@@ -180,7 +180,7 @@ class DataPipeline:
             if ends[s] <= firsts[s]:
                 continue
             raw = self._inputs(panel, s, slice(int(firsts[s]), int(ends[s])))  # (T, F)
-            low, high = self.bounds_[name] = self._usual(raw)
+            low, high = self.bounds_[name] = usual_range(raw, self.spec.cleaning.outlier_factor)
             outside = (raw < low) | (raw > high)
             if report is not None and outside.any():
                 columns = [f"{c} {raw[outside[:, i], i].tolist()[0]:g}" for i, c in enumerate(self.inputs_) if outside[:, i].any()]
@@ -189,23 +189,6 @@ class DataPipeline:
             if self.spec.predict == "return":
                 self.sigma_[name] = self._return_sigma(raw[:, : len(self.spec.targets)], name)
             yield name, self._clipped(raw, name)
-
-    def _usual(self, raw: np.ndarray) -> np.ndarray:
-        """Returns the usual range `(2, F)`: the quartiles, widened by `outlier_factor` times their distance.
-
-        Where the quartiles are equal (rain is mostly zero), the deviation stands for their distance.
-        """
-        factor = self.spec.cleaning.outlier_factor
-        result = np.empty((2, raw.shape[1]))
-        for f, column in enumerate(raw.T):
-            column = np.sort(column[~np.isnan(column)])
-            if not len(column):
-                result[:, f] = -np.inf, np.inf
-                continue
-            low, high = column[len(column) // 4], column[3 * len(column) // 4]
-            spread = (high - low) or column.std()
-            result[:, f] = low - factor * spread, high + factor * spread
-        return result
 
     def _clipped(self, raw: np.ndarray, name: str) -> np.ndarray:
         if self.spec.cleaning.outliers != "clip" or name not in self.bounds_:

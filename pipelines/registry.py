@@ -31,12 +31,16 @@ class Registry:
         path = importlib.import_module(self.package).__path__
         return sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
 
+    def check(self, name: str) -> None:
+        """Raises UnknownName where there is no file of that name."""
+        if name not in self.names():
+            raise UnknownName.of(self.kind, name, self.names())
+
     def load(self, name: str) -> ModuleType:
         """Imports one module.
 
         Raises:
             UnknownName: There is no file of that name.
         """
-        if name not in self.names():
-            raise UnknownName.of(self.kind, name, self.names())
+        self.check(name)
         return importlib.import_module(f"{self.package}.{name}")

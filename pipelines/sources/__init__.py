@@ -22,6 +22,8 @@ The template for another source, `pipelines/sources/mine.py`:
 """
 
 import inspect
+import re
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -54,6 +56,19 @@ def split_locator(text: str) -> tuple[str, str, dict[str, str]]:
     return scheme, locator, dict(parse_qsl(query, keep_blank_values=True))
 
 
+def name_of(data: str) -> str:
+    """Returns a plain name after some data, for their only series and for a bundle.
+
+    Example:
+        >>> name_of("sample:goog"), name_of("data/prices.csv.gz"), name_of("yahoo:BRK-B?start=2015-01-01")
+        ('goog', 'prices', 'BRK-B')
+    """
+    stem = PurePath(split_locator(data)[1].rstrip("/")).name
+    stem = re.sub(r"(\.(csv|tsv|txt|parquet|gz))+$", "", stem)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")
+    return plain if plain and not plain.isdigit() else f"series_{plain}".strip("_")
+
+
 def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:
     """Returns the rows that a locator names; a DataFrame passes through.
 
@@ -84,4 +99,5 @@ def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:
             )
     frame: pd.DataFrame = source.load(locator, **given)
     frame.attrs.setdefault("source", str(data))
+    frame.attrs.setdefault("unique_id", name_of(str(data)))
     return frame

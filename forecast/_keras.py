@@ -1,0 +1,47 @@
+"""Imports Keras on TensorFlow, without the chatter that TensorFlow writes to standard error while it starts."""
+
+import os
+import sys
+import tempfile
+from types import ModuleType
+
+from pipelines.errors import ConfigError
+
+
+def load_keras() -> ModuleType:
+    """Returns the module `keras`, on its TensorFlow backend.
+
+    Raises:
+        ConfigError: Keras was told to use another backend.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" not in sys.modules:
+        _import_quietly()
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(
+            f"Keras must run on TensorFlow. Received: backend {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
+            "Python starts, or leave it unset."
+        )
+    return keras
+
+
+def _import_quietly() -> None:
+    """Imports TensorFlow with file descriptor 2 held aside: its C++ part writes there before it reads any setting."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside:
+        stderr = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        failed = True
+        try:
+            import tensorflow  # noqa: F401
+
+            failed = False
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if failed:  # what it said may tell why
+                aside.seek(0)
+                sys.stderr.write(aside.read().decode(errors="replace"))

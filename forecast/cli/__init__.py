@@ -1,0 +1,32 @@
+"""The command `forecast`. One file per command; each is one call into the library.
+
+Nothing heavy is imported here: `forecast --help` answers at once, and a command imports what it needs when it runs.
+"""
+
+import sys
+
+import typer
+
+from pipelines.errors import ForecastError
+
+from . import backtest, bundles, describe, evaluate, models, plot, predict, quickstart, sources, train
+
+app = typer.Typer(
+    name="forecast",
+    help="Forecast time series with recurrent networks, and know whether they beat the naive forecast.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (quickstart, train, predict, evaluate, backtest, plot, describe, bundles, models, sources):
+    command = module.__name__.rpartition(".")[2]
+    app.command(command)(getattr(module, command))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command and exits: 0 for success, 2 for wrong usage, else the code of the error's kind."""
+    try:
+        app(arguments)
+    except ForecastError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

@@ -1,0 +1,113 @@
+"""What commands share: their options, how settings come together, and how results are printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..forecaster import Forecaster
+
+DataArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="A file, folder or glob, or scheme:locator such as sample:goog or yahoo:AAPL.")
+]
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's name (its newest version), NAME/VERSION, or a path.")]
+SomeData = Annotated[
+    str | None, typer.Argument(metavar="[DATA]", help="Rows up to now; by default those that the bundle was trained on, read again.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="Where bundles lie. [default: saved_models, or $FORECAST_HOME/saved_models]")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows to this file: .csv or .parquet.")]
+
+
+def say(text: object) -> None:
+    """Prints a result."""
+    print(text)  # noqa: T201
+
+
+def show_json(value: Any) -> None:
+    """Prints one JSON object; numbers that are none become null."""
+    say(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Returns settings of `name=value` texts; dots reach into groups, values are YAML.
+
+    Example:
+        >>> parse_settings(["training.epochs=5", "features=[day_of_week]"])
+        {'training': {'epochs': 5}, 'features': ['day_of_week']}
+    """
+    import yaml
+
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"`--set` takes name=value, such as training.patience=10. Received: {pair!r}")
+        group = result
+        *groups, last = name.strip().split(".")
+        for part in groups:
+            group = group.setdefault(part, {})
+        try:
+            group[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"`--set` takes a YAML value. Received: {pair!r}") from None
+    return result
+
+
+def bundle(name: str, folder: Path | None) -> "Forecaster":
+    """Returns the forecaster of a bundle."""
+    from ..forecaster import Forecaster
+
+    return Forecaster.load(name, folder)
+
+
+def rows_of(model: "Forecaster", data: str | None) -> str:
+    """Returns the locator to read: the given one, or the one that a bundle was trained on.
+
+    Raises:
+        ConfigError: The bundle was trained on a DataFrame, so there is nothing to read again.
+    """
+    if data is not None:
+        return data
+    if not model.source_:
+        raise ConfigError("This bundle was trained on a DataFrame that cannot be read again. Give DATA.")
+    return model.source_
+
+
+def show_frame(frame: "pd.DataFrame", out: Path | None, as_json: bool) -> None:
+    """Prints rows aligned, as JSON, or writes them to a file."""
+    if out is not None:
+        write_frame(frame, out)
+        print(f"{len(frame):,} rows: {out}", file=sys.stderr)  # noqa: T201
+    elif as_json:
+        show_json(json.loads(frame.to_json(orient="records", date_format="iso")))
+    else:
+        say(frame.to_string(index=False, max_rows=60))
+
+
+def write_frame(frame: "pd.DataFrame", out: Path) -> None:
+    """Writes rows as CSV or Parquet: whole, or not at all.
+
+    Raises:
+        ConfigError: The file's ending is neither, or it cannot be written.
+    """
+    if out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"`--out` must end in .csv or .parquet. Received: {out}")
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        if out.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+        temporary.replace(out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigError(f"`--out` must be a file that can be written. Received: {out} ({error.strerror or error}).") from None

@@ -1,0 +1,32 @@
+"""`forecast plot`: a picture of a bundle and its data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.errors import ConfigError
+
+from ._shared import BundleArgument, Folder, SomeData, bundle, rows_of, say
+
+
+def plot(
+    name: BundleArgument,
+    data: SomeData = None,
+    kind: Annotated[str, typer.Option("--kind", "-k", help="forecast, fit, history, error_by_step or splits.")] = "forecast",
+    series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")] = Path("forecast.png"),
+    folder: Folder = None,
+) -> None:
+    """Draw a picture: the forecast against ground truth, the training history, the error by step, ...
+
+    Example: forecast plot goog --kind error_by_step --out errors.png
+    """
+    if out.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"`--out` must end in .png, .svg or .pdf. Received: {out}")
+    if not out.parent.is_dir():
+        raise ConfigError(f"`--out` must lie in a folder that exists. Received: {out}")
+    model = bundle(name, folder)
+    options = {"series": series} if series else {}
+    model.plot(kind, rows_of(model, data), **options).figure.savefig(out, bbox_inches="tight", dpi=120)
+    say(f"picture {out}")
