@@ -21,7 +21,6 @@ import os
 import platform
 import re
 import stat
-import zipfile
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from importlib import metadata
@@ -30,6 +29,8 @@ from typing import Any
 
 from pipelines.errors import BundleError
 
+from ._safe_arrays import check_arrays
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 REQUIRED = ("model.keras", "pipeline.json", "pipeline.npz", "golden.npz")
@@ -37,9 +38,6 @@ SUFFIXES = (".keras", ".json", ".npz", ".csv", ".png")  # none of them is run by
 LIBRARIES = ("keras-forecast", "keras", "tensorflow", "numpy", "pandas")
 
 MAX_MANIFEST = 64 * 2**20
-# Arrays of one npz file, uncompressed: this much, or this many times the file, whichever is more.
-MAX_ARRAYS, MAX_EXPANSION = 256 * 2**20, 100
-
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -64,7 +62,7 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
     _check_complete(files, folder)
     for name in files:
         if name.endswith(".npz"):
-            _check_arrays(folder / name)
+            check_arrays(folder / name)
     return files
 
 
@@ -128,8 +126,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     if folder.is_symlink():
         raise BundleError(
-            f"A version must be a folder of its own. Received: {folder}, a link to {os.readlink(folder)}. Copy the folder "
-            "there instead, or give its real path."
+            f"A version must be a folder of its own. Received: {folder}, a link to {os.readlink(folder)}. Copy the "
+            "folder there instead, or give its real path."
         )
     names = _names(folder)
     if MANIFEST not in names:
@@ -171,7 +169,7 @@ def check_files(folder: Path, about: Mapping[str, Any]) -> None:
             raise BundleError(_changed(folder, name, f"sha256 {entry['sha256'][:12]}...", f"{received[:12]}..."))
     for name in about["files"]:
         if name.endswith(".npz"):
-            _check_arrays(folder / name)
+            check_arrays(folder / name)
 
 
 def _changed(folder: Path, name: str, wanted: str, received: str) -> str:
@@ -194,7 +192,8 @@ def _names(folder: Path) -> set[str]:
         if not stat.S_ISREG(mode):
             kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
             raise BundleError(
-                f"A version must hold plain files only. Received: {name}, {kind}, in {folder}. Remove it, or copy the real file there."
+                f"A version must hold plain files only. Received: {name}, {kind}, in {folder}. Remove it, or copy the "
+                "real file there."
             )
     return set(found)
 
@@ -211,7 +210,8 @@ def _check_complete(files: Mapping[str, Any], folder: Path) -> None:
     missing = [name for name in REQUIRED if name not in files]
     if missing:
         raise BundleError(
-            f"A version must hold {', '.join(REQUIRED)}. Missing in {folder}: {', '.join(missing)}. Save the model again."
+            f"A version must hold {', '.join(REQUIRED)}. Missing in {folder}: {', '.join(missing)}. Save "
+            "the model again."
         )
 
 
@@ -240,17 +240,18 @@ def _check_format(about: Mapping[str, Any], folder: Path) -> None:
         versions = about.get("versions")
         writer = versions.get("keras-forecast") if isinstance(versions, dict) else None
         raise BundleError(
-            f"This program reads bundles of format {FORMAT}. Received: format {received} in {folder}, written by keras-forecast "
-            f"{writer or 'of a later version'}. Upgrade: pip install --upgrade keras-forecast"
+            f"This program reads bundles of format {FORMAT}. Received: format {received} in {folder}, written by "
+            f"keras-forecast {writer or 'of a later version'}. Upgrade: pip install --upgrade keras-forecast"
         )
     if type(received) is not int or received != FORMAT:
         raise BundleError(
-            f"A manifest must say format: {FORMAT}. Received: {received!r} in {folder}. It is no bundle of keras-forecast."
+            f"A manifest must say format: {FORMAT}. Received: {received!r} in {folder}. It is no bundle "
+            "of keras-forecast; save the model again."
         )
     if about.get("digest") != _digest(about):
         raise BundleError(
-            f"{MANIFEST} must be as it was saved. Received: an edited one in {folder}. Undo the edit, copy the version again from "
-            "where it came, or save the model again; notes belong beside the version."
+            f"{MANIFEST} must be as it was saved. Received: an edited one in {folder}. Undo the edit, copy the version "
+            "again from where it came, or save the model again; notes belong beside the version."
         )
 
 
@@ -265,49 +266,10 @@ def _listed(about: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]
     )
     if not isinstance(files, dict) or not good:
         raise BundleError(
-            f"`files` in a manifest must be {{name: {{sha256, bytes}}}}. Received something else in {folder}. Save the model again."
+            f"`files` in a manifest must be {{name: {{sha256, bytes}}}}. Received something else "
+            f"in {folder}. Save the model again."
         )
     for name in files:
         _check_name(name, folder)
     _check_complete(files, folder)
     return files
-
-
-def _check_arrays(path: Path) -> None:
-    """Refuses an npz file with pickled objects, or with arrays that claim more than they hold."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            limit = max(MAX_ARRAYS, MAX_EXPANSION * path.stat().st_size)
-            if sum(info.file_size for info in infos) > limit:
-                raise BundleError(
-                    f"The arrays in {path} may have {limit:,} bytes. Received: more, in a small file. Do not load it."
-                )
-            if len({info.filename for info in infos}) < len(infos):
-                raise BundleError(f"Arrays in {path} must have different names. Received: one twice. Do not load it.")
-            for info in infos:
-                _check_array(archive, info, path)
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        raise BundleError(
-            f"{path} must be an npz file of plain arrays. Received: {error}. Save the model again."
-        ) from None
-
-
-def _check_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
-    from numpy.lib import format as npy
-
-    with archive.open(info) as file:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{info.filename} of npy version {version}")
-        shape, _, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
-        held = info.file_size - file.tell()
-    if dtype.hasobject:
-        raise BundleError(
-            f"Arrays must hold numbers or text. Received: {info.filename} in {path}, which holds pickled Python objects. "
-            "Unpickling can run any code: do not load it."
-        )
-    if math.prod(shape) * dtype.itemsize != held:
-        raise BundleError(
-            f"Arrays must hold what they claim. Received: {info.filename} in {path}: shape {shape} in {held:,} bytes. Do not load it."
-        )

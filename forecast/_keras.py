@@ -36,8 +36,9 @@ def _import_quietly() -> None:
         os.dup2(aside.fileno(), 2)
         failed = True
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow
 
+            tensorflow.config.list_physical_devices("GPU")  # looking for one writes there, too
             failed = False
         finally:
             os.dup2(stderr, 2)

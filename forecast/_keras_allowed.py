@@ -104,14 +104,13 @@ ALLOWED: dict[str, frozenset[str]] = {
 
 # Keras writes a loss or metric given as a function as {"module": "builtins", "class_name": "function"} and looks the
 # name up among its own losses, metrics and activations. Only these names are ever looked up.
-FUNCTIONS = frozenset(
-    """
+_FUNCTIONS = """
     huber kl_divergence log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error
     mean_squared_logarithmic_error poisson
     celu elu exponential gelu hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6
     selu sigmoid silu softmax softplus softsign tanh tanh_shrink
-    """.split()
-)
+"""
+FUNCTIONS = frozenset(_FUNCTIONS.split())
 
 # Plain values in the clothes of classes: tensors of the graph, constants, `x[:, 1:]`.
 VALUES = frozenset({"__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__"})

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import BundleError
 
+from ._keras import load_keras
 from ._keras_allowed import allowed
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def load_network(path: str | Path, custom_objects: Mapping[str, Any] | None = No
     """
     path = Path(path)
     written_by = check_network(path, custom_objects)
-    import keras
-
+    keras = load_keras()
     try:
         model = keras.models.load_model(path, custom_objects=dict(custom_objects or {}), compile=False, safe_mode=True)
     except Exception as error:  # the file is input: whatever Keras trips over is its fault, not a bug of ours
@@ -152,21 +152,30 @@ def _refusal(node: dict[str, Any], where: str, path: Path) -> str:
     registered = node.get("registered_name")
     if isinstance(registered, str) and registered not in (name, what):
         full += f", registered as {registered}"
-    head = f"A network may hold Keras's own layers and those that custom_objects names. Received: {full[:200]} ({where[:200]}) in {path}."
+    head = (
+        f"A network may hold Keras's own layers and those that custom_objects names. Received: {full[:200]} "
+        f"({where[:200]}) in {path}."
+    )
     if name in ("Lambda", "__lambda__"):
-        return f"{head} A Lambda can run any code on this machine. Write it with keras.ops or as a layer class of your own, and save again."
+        return (
+            f"{head} A Lambda can run any code on this machine. If the network is yours, write it with keras.ops or as "
+            "a layer class instead, and save again; otherwise do not load it."
+        )
     own = (
         not str(module or "").startswith(("keras", "builtins")) and isinstance(name, str) and not name.startswith("__")
     )
     if own:
-        return f"{head} If it is yours and you trust this file, load with custom_objects={{{str(what)[:80]!r}: ...}}; otherwise do not load it."
+        return (
+            f"{head} If it is yours and you trust this file, load with custom_objects={{{str(what)[:80]!r}: ...}}; "
+            "otherwise do not load it."
+        )
     return (
         f"{head} It can run code or read files on this machine, or is not known to be harmless. Do not load this file."
     )
 
 
 def _check_weights(data: bytes, path: Path) -> None:
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:

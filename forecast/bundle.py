@@ -26,20 +26,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.errors import BundleError, ConfigError, UnknownName
 
 from ._bundle_files import MANIFEST, check_files, describe, read_manifest, write_manifest
+from ._golden import smoke
 from ._safe_keras import check_network, load_network
 
-if TYPE_CHECKING:
-    import keras
-
 __all__ = ["check_network", "find", "list_bundles", "load_network", "open_bundle", "root", "smoke", "verify", "write"]
-
-# Golden outputs come back to this share of their largest value. Processors differ by about a tenth of it.
-TOLERANCE = 1e-4
 
 _NAME = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -85,8 +80,8 @@ def write(
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            "The name of a bundle must be letters, digits, '.', '_' and '-', must start with none of '.' and '-', and must "
-            f"not be all digits. Received: {name!r}"
+            "The name of a bundle must be letters, digits, '.', '_' and '-', not start with '.' or '-', and not be all "
+            f"digits. Received: {name!r}. Choose one such as 'goog-daily'."
         )
     home = root(folder) / name
     temporary = _make_temporary(home)
@@ -119,8 +114,8 @@ def _make_temporary(home: Path) -> Path:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise ConfigError(
-            f"Bundles must go into a folder that can be written. Received: {home}: {error.strerror}. Choose another name, "
-            "or set FORECAST_HOME to a folder of yours."
+            f"Bundles must go into a folder that can be written. Received: {home}: {error.strerror}. Choose another "
+            "name, or set FORECAST_HOME to a folder of yours."
         ) from None
     return temporary
 
@@ -265,62 +260,3 @@ def _names(base: Path) -> list[str]:
 
 def _numbers(home: Path) -> list[int]:
     return sorted(int(name) for name in _entries(home) if _VERSION.fullmatch(name) and (home / name).is_dir())
-
-
-# --- after loading --------------------------------------------------------------------------------------------------
-
-
-def smoke(model: keras.Model, golden: str | Path) -> None:
-    """Compares what a network answers to its golden inputs with what it answered when it was saved.
-
-    Outputs may differ by `TOLERANCE` times the largest golden output: sums in another order, as other processors make
-    them, differ by about 1e-5 of it. TensorFloat-32, which GPUs use by default, is off meanwhile.
-
-    Args:
-        model: The network as loaded.
-        golden: File with `past (N, L, F)`, where used `known`, `static` and `series`, and `y (N, H, K)`.
-
-    Raises:
-        BundleError: The answers differ: another version of Keras or TensorFlow computes something else.
-    """
-    import numpy as np
-
-    try:
-        with np.load(golden, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        wanted = arrays["y"]
-        names = [tensor.name for tensor in model.inputs]
-        inputs = arrays["past"] if len(names) == 1 else {name: arrays[name] for name in names}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise BundleError(
-            f"Golden inputs must be past, the other inputs of the network, and y. Received: {golden}: {error}. Save the model again."
-        ) from None
-    received = _answer(model, inputs, golden)
-    if received.shape != wanted.shape:
-        raise BundleError(
-            f"The network must answer as it did when saved: {wanted.shape}. Received: {received.shape}, for {golden}. Save the model again."
-        )
-    largest = float(np.abs(wanted).max(initial=0.0))
-    drift = float(np.abs(received.astype(np.float64) - wanted).max(initial=0.0))
-    if not drift <= TOLERANCE * largest + 1e-7:  # NaN is drift, too
-        raise BundleError(
-            f"The network must answer as it did when saved, within {TOLERANCE:.0e} of its largest output {largest:.4g}. "
-            f"Received: a difference of {drift:.4g}, for {golden}. Install the versions that its manifest names, or train "
-            "and save it again."
-        )
-
-
-def _answer(model: keras.Model, inputs: Any, golden: str | Path) -> Any:
-    import keras
-    import tensorflow as tf
-
-    short = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        return keras.ops.convert_to_numpy(model(inputs, training=False))
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise BundleError(
-            f"The network must take its golden inputs. Received for {golden}: {' '.join(str(error).split())[:300]}. Save the model again."
-        ) from error
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(short)

@@ -137,6 +137,8 @@ class Forecaster:
             progress,
         )
         self._predictor = None
+        if config.known and "known" not in self._inputs():
+            progress.say(f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it.")
         return self
 
     @property
@@ -227,7 +229,7 @@ class Forecaster:
         from .rolling import roll
 
         panel = self._rows_for(data)
-        return roll(self._fitted(), self._predict_windows, panel, steps, future)
+        return roll(self._fitted(), self._predict_windows, panel, steps, future, "known" in self._inputs())
 
     def _predict_windows(self, rows: Rows, index: WindowIndex) -> np.ndarray:
         """Returns forecasts `(N, H, K)` in original units."""
@@ -239,6 +241,14 @@ class Forecaster:
             self._predictor = Predictor(self.network_)
         scaled = self._predictor(self._fitted(), rows, index)
         return self._fitted().inverse(scaled, rows, index.cutoffs, index.series)
+
+    def _inputs(self) -> tuple[str, ...]:
+        """Names of the network's inputs."""
+        from .models._shell import input_names
+
+        if self.network_ is None:
+            raise NotFitted("A forecaster must be fitted before it predicts. Call fit(data), or load a bundle.")
+        return input_names(self.network_)
 
     # --- evaluate -----------------------------------------------------------------------------------------------
 
@@ -323,7 +333,7 @@ class Forecaster:
 
     def save(self, name: str, folder: str | Path | None = None) -> Path:
         """Writes the next version of a bundle: `saved_models/<name>/<version>/`; returns its folder."""
-        from .keep import save
+        from .saving import save
 
         return save(self, name, folder)
 
@@ -342,7 +352,7 @@ class Forecaster:
             UnknownName: There is no such bundle.
             BundleError: It is incomplete, was changed, or is unsafe to load.
         """
-        from .keep import load
+        from .saving import load
 
         return load(cls, name, folder, custom_objects)
 

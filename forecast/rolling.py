@@ -26,18 +26,25 @@ def roll(
     panel: Panel,
     steps: int | None,
     future: pd.DataFrame | None,
+    looks_ahead: bool,
 ) -> pd.DataFrame:
-    """Returns the long frame of forecasts; see `Forecaster.predict`."""
+    """Returns the long frame of forecasts; see `Forecaster.predict`.
+
+    Args:
+        looks_ahead: Whether the network has an input of what is known ahead; else known covariates are only needed
+            where the forecast is rolled on.
+    """
     spec = pipeline.spec
     H, G = spec.window.horizon, spec.window.gap
     steps = H if steps is None else steps
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ConfigError(f"`steps` must be an integer >= 1. Received: {steps!r}")
     _refuse_unknown(pipeline, steps)
-    ahead, provisional = _shortened(pipeline, panel).extend(G + -(-steps // H) * H)
-    if spec.known:
-        ahead = _with_known(ahead, spec.known, future, G + steps)
-    first = ahead.offsets[1:] - (len(ahead) - len(_shortened(pipeline, panel))) // max(len(panel.ids), 1)  # first future row
+    rows_ahead = G + -(-steps // H) * H  # whole calls: the last one may know more than it is asked
+    ahead, provisional = _shortened(pipeline, panel).extend(rows_ahead)
+    first = ahead.offsets[1:] - rows_ahead  # first future row of each series
+    if spec.known and (looks_ahead or steps > H):
+        _put_known(ahead, first, spec.known, future)
     index, skipped = _last_windows(pipeline, ahead, first)
     cold: tuple[str, ...] = ()
     answers = []
@@ -105,32 +112,31 @@ def _last_windows(pipeline: DataPipeline, panel: Panel, first: np.ndarray) -> tu
     return WindowIndex(first[keep] - 1, np.array(keep), window), skipped
 
 
-def _with_known(ahead: Panel, known: tuple[str, ...], future: pd.DataFrame | None, steps: int) -> Panel:
-    """Returns the panel with the known covariates of future rows filled in."""
+def _put_known(ahead: Panel, first: np.ndarray, known: tuple[str, ...], future: pd.DataFrame | None) -> None:
+    """Fills in the known covariates of future rows, in place.
+
+    Raises:
+        ConfigError: `future` is missing, or lacks a column.
+        DataError: It lacks rows.
+    """
     names = ", ".join(known)
     if future is None:
         raise ConfigError(f"The network was trained with covariates that are known ahead. Give `future` with ds, {names}.")
-    frame = future.reset_index() if "ds" not in future.columns and not isinstance(future.index, pd.RangeIndex) else future
-    frame = frame.rename(columns={frame.columns[0]: "ds"}) if "ds" not in frame.columns else frame
-    absent = [name for name in known if name not in frame.columns]
-    if absent:
-        raise ConfigError(f"`future` must have the columns ds, {names}. Missing: {', '.join(absent)}.")
-    given = Panel.from_frame(
-        frame if "unique_id" in frame.columns else frame.assign(unique_id=ahead.ids[0]), columns=known, freq=ahead.calendars[0].code or None
-    )
-    for s, name in enumerate(ahead.ids):
-        rows = ahead.rows(s)
-        if name in given.ids:
-            theirs = given.rows(given.ids.index(name))
-            at = np.searchsorted(ahead.ds[rows], given.ds[theirs])
-            fits = (at < rows.stop - rows.start) & (ahead.ds[rows][np.minimum(at, rows.stop - rows.start - 1)] == given.ds[theirs])
-            for c, column in enumerate(known):
-                ahead.values[rows.start + at[fits], ahead.column(column)] = given.values[theirs][fits, c]
-        due = slice(rows.stop - (rows.stop - rows.start), rows.stop)
-        empty = np.isnan(ahead.values[due][:, [ahead.column(c) for c in known]]).any(axis=1)
-        if empty[-steps:].any():
+    if "unique_id" not in future.columns and len(ahead.ids) > 1:
+        raise ConfigError(f"`future` must say whose rows they are. Add the column unique_id: {', '.join(ahead.ids[:3])}, ...")
+    options = {"calendar" if ahead.calendars[0].is_exchange else "freq": ahead.calendars[0].code or None}
+    given = Panel.from_frame(future, columns=known, **options)
+    columns = [ahead.column(name) for name in known]
+    for s, unique_id in enumerate(ahead.ids):
+        rows = slice(int(first[s]), int(ahead.offsets[s + 1]))
+        theirs = given.rows(given.ids.index(unique_id) if unique_id in given.ids else 0)
+        if unique_id in given.ids or len(given.ids) == len(ahead.ids) == 1:
+            _, here, there = np.intersect1d(ahead.ds[rows], given.ds[theirs], return_indices=True)
+            ahead.values[np.ix_(rows.start + here, columns)] = given.values[theirs][there]
+        empty = np.isnan(ahead.values[rows][:, columns]).any(axis=1)
+        if empty.any():
+            at = ahead.stamp(int(ahead.ds[rows][np.argmax(empty)]), s)
             raise DataError(
-                f"`future` must hold {names} for the next {steps} rows of each series. Received none for {int(empty[-steps:].sum())} "
-                f"of them in series {name!r}, the first at {ahead.stamp(int(ahead.ds[due][-steps:][np.argmax(empty[-steps:])]), s)}."
+                f"`future` must hold {names} for the next {rows.stop - rows.start} rows of each series. Received none for "
+                f"{int(empty.sum())} of them in series {unique_id!r}, the first at {at}."
             )
-    return ahead

@@ -76,7 +76,9 @@ class UnknownName(ForecastError, LookupError):
     def of(cls, kind: str, name: str, choices: Iterable[str], hint: str = "") -> "UnknownName":
         """Returns the error that names what was asked for, what was probably meant, and all there is."""
         known = sorted(choices)
-        return cls(f"No {kind} is called {name!r}.{did_you_mean(name, known)} Choose from: {', '.join(known) or '(none)'}{hint}")
+        shown = known if len(known) <= 40 else difflib.get_close_matches(name, known, n=8, cutoff=0.0)
+        more = "" if shown is known else f", ... ({len(known)} in all)"
+        return cls(f"No {kind} is called {name!r}.{did_you_mean(name, known)} Choose from: {', '.join(shown) or '(none)'}{more}{hint}")
 
 
 class BundleError(ForecastError):

@@ -63,6 +63,11 @@ def _explain(spec: type[pydantic.BaseModel], error: pydantic.ValidationError) ->
     return "\n".join(dict.fromkeys(_sentence(spec, one) for one in error.errors()))
 
 
+def _label(spec: type[pydantic.BaseModel]) -> str:
+    """The options of a model or source are called after the file they stand in."""
+    return spec.__module__.rpartition(".")[2] if spec.__name__ == "Options" else spec.__name__
+
+
 def _sentence(spec: type[pydantic.BaseModel], error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     kind, received, context = error["type"], error["input"], error.get("ctx", {})
@@ -72,7 +77,7 @@ def _sentence(spec: type[pydantic.BaseModel], error: Any) -> str:
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
         return (
-            f"`{spec.__name__}` has no setting {name!r}.{did_you_mean(name, spec.model_fields)} "
+            f"`{_label(spec)}` has no setting {name!r}.{did_you_mean(name, spec.model_fields)} "
             f"Choose from: {', '.join(sorted(spec.model_fields))}"
         )
     if kind == "missing":

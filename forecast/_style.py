@@ -1,0 +1,153 @@
+"""The one look of every picture: colours, axes, legend, titles, stamps on x. Nothing here knows what is drawn.
+
+    title, first line: what it is
+    second line: how good it is
+    -- truth  -- model  -- naive          the legend is a row above the data, and never covers them
+    +-----------------------------+
+    |                             |
+    +-----------------------------+
+
+Colours are those of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/, which colour-blind people tell apart; the
+naive line differs by its dashes, too. All is set on the one Axes: matplotlib's own settings are neither read for colours
+nor changed. matplotlib is imported when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRUTH = "#000000"
+MODEL = "#0072B2"
+FITTED = "#56B4E9"  # the model on rows that it was trained on
+NAIVE = "#707070"
+OTHER = "#D55E00"  # a second baseline, a mark
+MARK = "#404040"  # vertical lines
+INK = "#222222"
+GRID = "#E4E4E4"
+PART_COLOURS = {"train": "#BBBBBB", "validation": "#56B4E9", "calibration": "#009E73", "test": "#E69F00"}
+
+SIZE = (9.0, 4.4)  # inches; at DPI it is 900 pixels wide
+DPI = 100
+TITLE, TEXT = 12, 10  # points
+WIDTH = 1.6  # points
+FEW = 60  # so many points of a forecast are marked one by one
+
+# Backends that show nothing: a figure of theirs that pyplot knew would never be closed.
+_HEADLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
+
+
+def axes(ax: Axes | None) -> Axes:
+    """Returns the given Axes, or those of a new figure.
+
+    pyplot knows the new figure only where it would show it: in a notebook, which shows it once, below the cell; and where
+    the caller has imported pyplot and there is a display. Elsewhere it goes when the Axes go, so that thousands may be drawn.
+    """
+    if ax is not None:
+        return ax
+    pyplot = _pyplot()
+    if pyplot is not None:
+        figure = pyplot.figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    else:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+    return figure.add_subplot(facecolor="white")
+
+
+def line(ax: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str = "", *, points: bool = False, **look: Any) -> None:
+    """Draws a line that is open where `y` is NaN; a value alone between two gaps is a point, not nothing.
+
+    Args:
+        points: Mark every value where they are few.
+        look: Anything that Line2D takes.
+    """
+    there = np.concatenate([[False], ~np.isnan(y), [False]])
+    alone = np.flatnonzero(there[1:-1] & ~there[:-2] & ~there[2:])
+    marked = {"marker": "o", "markersize": 4.0}
+    if not (points and there.sum() <= FEW):
+        marked = {**marked, "markersize": 3.0, "markevery": alone.tolist()} if len(alone) else {}
+    ax.plot(x, y, **{"color": color, "label": label or "_", "linewidth": WIDTH, **marked, **look})
+
+
+def upright(ax: Axes, x: Any, label: str) -> None:
+    """Marks one place on x by a vertical line."""
+    ax.axvline(x, color=MARK, linewidth=1.2, linestyle=":", label=label, zorder=1.5)
+
+
+def shade(ax: Axes, part: str, first: Any, end: Any, label: str) -> None:
+    """Shades a part of the data."""
+    ax.axvspan(first, end, facecolor=PART_COLOURS[part], alpha=0.3, linewidth=0, zorder=0.5, label=label)
+
+
+def finish(ax: Axes, x: np.ndarray, *, title: Iterable[str], xlabel: str, ylabel: str) -> Axes:
+    """Dresses Axes on which all is drawn: ticks for what is on x, labels, legend row, title."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if x.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=4, maxticks=9)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        ax.xaxis.get_offset_text().set(color=INK, fontsize=TEXT)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))  # no "1e6" and no "+5.2e3" aside
+    ax.set_xlabel(xlabel, color=INK, fontsize=TEXT)
+    ax.set_ylabel(ylabel, color=INK, fontsize=TEXT)
+    ax.tick_params(colors=INK, labelsize=TEXT)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(MARK)
+    ax.grid(True, color=GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+    rows = _legend(ax)
+    ax.set_title("\n".join(filter(None, title)), x=0, ha="left", color=INK, fontsize=TITLE, pad=8 + 17 * rows, linespacing=1.4)
+    return ax
+
+
+def _legend(ax: Axes) -> int:
+    """Puts the legend above the data, in as few rows as its width allows; returns how many."""
+    handles, labels = ax.get_legend_handles_labels()
+    if not handles:
+        return 0
+    width = ax.get_position().width * ax.figure.get_figwidth()  # inches
+    wanted = sum(0.078 * len(label) + 0.6 for label in labels)
+    rows = min(len(labels), math.ceil(wanted / width))
+    ax.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=math.ceil(len(labels) / rows),
+        frameon=False,
+        fontsize=TEXT,
+        labelcolor=INK,
+        handlelength=1.8,
+        columnspacing=1.5,
+        borderaxespad=0.1,
+    )
+    return rows
+
+
+def _pyplot() -> Any:
+    """Returns pyplot where a figure of its would be shown, else None."""
+    if "matplotlib.pyplot" not in sys.modules and not _in_kernel():
+        return None
+    import matplotlib.pyplot as pyplot
+
+    return None if pyplot.get_backend().lower() in _HEADLESS else pyplot
+
+
+def _in_kernel() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
