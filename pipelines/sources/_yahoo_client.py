@@ -240,9 +240,11 @@ def _explained(error: Exception, symbol: str, start: pd.Timestamp, meta: dict[st
         )
     if "YFPricesMissingError" in names and (reason or "symbol" in meta):
         return SourceError(_no_rows(symbol, start, reason or "an answer without rows"))
-    if isinstance(error, OSError) and not isinstance(error, ValueError) and "HTTPError" not in names:
+    # Without curl_cffi, yfinance 1.7 stumbles over its own `except` clause while it handles a dead network.
+    cause = error.__context__ if isinstance(error, AttributeError) else error
+    if isinstance(cause, OSError) and not isinstance(cause, ValueError) and "HTTPError" not in names:
         return SourceError(
-            f"{where} could not be reached for {symbol}. Received: {text}. "
+            f"{where} could not be reached for {symbol}. Received: {str(cause)[:300]}. "
             "Check the network, the proxy and FORECAST_YAHOO_URL, or read the store with offline=true."
         )
     return SourceError(
