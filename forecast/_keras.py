@@ -21,8 +21,8 @@ def load_keras() -> ModuleType:
 
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
-            f"Keras must run on TensorFlow. Received: backend {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
-            "Python starts, or leave it unset."
+            f"Keras must run on TensorFlow. Received: backend {keras.backend.backend()!r}. Set "
+            "KERAS_BACKEND=tensorflow before Python starts, or leave it unset."
         )
     return keras
 

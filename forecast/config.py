@@ -36,7 +36,7 @@ class ModelSpec(Spec):
     """
 
     name: str = "lstm"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +90,7 @@ class ForecastConfig(Spec):
         calendar: An exchange's code, or one for each series by its name.
         id_col: Column that names the series; `unique_id` by default.
         time_col: Column of stamps; `ds` by default, else the index.
+        season_length: Rows per season, for the seasonal naive forecast and MASE; after the calendar where not given.
         normalize: What each window is freed of inside the network, and what is put back into its forecast: the
             window's last value, its mean and deviation (reversible instance normalisation, Kim et al. 2022,
             https://openreview.net/forum?id=cGDAkQo1C0p), or nothing.
@@ -116,6 +117,7 @@ class ForecastConfig(Spec):
     calendar: str | dict[str, str] | None = None
     id_col: str | None = None
     time_col: str | None = None
+    season_length: int | None = Field(default=None, ge=1)
     normalize: Literal["last", "mean_std", "none"] = "last"
     scaling: ScalingSpec = ScalingSpec()
     split: SplitSpec = SplitSpec()
@@ -181,9 +183,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The settings file must be readable YAML. Received: {path}: {' '.join(str(error).split())}") from None
+        raise ConfigError(
+            f"The settings file must be readable YAML. Received: {path}: {' '.join(str(error).split())}"
+        ) from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):
-        raise ConfigError(f"The settings file must hold `name: value` lines. Received in {path}: a {type(settings).__name__}.")
+        raise ConfigError(
+            f"The settings file must hold `name: value` lines. Received in {path}: a {type(settings).__name__}."
+        )
     return settings

@@ -59,7 +59,9 @@ def describe(data: str | pd.DataFrame, **settings: Any) -> Description:
     else:
         numeric = [c for c in names if pd.api.types.is_numeric_dtype(frame[c]) or pd.api.types.is_bool_dtype(frame[c])]
     if not numeric:
-        raise DataError(f"At least one column must hold numbers. Received: {', '.join(names) or 'no columns'}, none of them numbers.")
+        raise DataError(
+            f"At least one column must hold numbers. Received: {', '.join(names) or 'none'}, no number among them."
+        )
     raw = Panel.from_frame(frame, columns=numeric, **options)
     panel, report = clean(raw, config.cleaning)
     findings = [*str(report).splitlines(), *find_split_cliffs(panel), *_outliers(panel, config.cleaning.outlier_factor)]
@@ -92,8 +94,17 @@ def _columns(panel: Panel, text: list[str]) -> pd.DataFrame:
         column = values[:, c]
         known = column[~np.isnan(column)]
         low, middle, high = (known.min(), np.median(known), known.max()) if len(known) else (np.nan,) * 3
-        rows[name] = {"kind": "number", "missing": len(column) - len(known), "smallest": low, "median": middle, "largest": high}
-    rows |= {name: {"kind": "text", "missing": np.nan, "smallest": np.nan, "median": np.nan, "largest": np.nan} for name in text}
+        rows[name] = {
+            "kind": "number",
+            "missing": len(column) - len(known),
+            "smallest": low,
+            "median": middle,
+            "largest": high,
+        }
+    rows |= {
+        name: {"kind": "text", "missing": np.nan, "smallest": np.nan, "median": np.nan, "largest": np.nan}
+        for name in text
+    }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -107,8 +118,11 @@ def _outliers(panel: Panel, factor: float) -> list[str]:
             if len(outside):
                 extreme = outside[np.argmax(abs(outside - (low[c] + high[c]) / 2))]
                 sentences.append(
-                    f"{unique_id}: {len(outside):,} outlier{'s' if len(outside) > 1 else ''} in {name} (such as {extreme:,.6g}; "
-                    f"usual is {low[c]:,.6g} .. {high[c]:,.6g}): reported; cleaning.outliers=clip clips inputs."
+                    f"{unique_id}: {len(outside):,} outlier{'s' if len(outside) > 1 else ''} in {name} (such as "
+                    f"{extreme:,.6g}; usual is {low[c]:,.6g} .. {high[c]:,.6g}): reported; cleaning.outliers=clip clips them."
                 )
-    return sentences if len(sentences) <= 12 else [*sentences[:12], f"... and outliers in {len(sentences) - 12} more columns."]
-
+    return (
+        sentences
+        if len(sentences) <= 12
+        else [*sentences[:12], f"... and outliers in {len(sentences) - 12} more columns."]
+    )

@@ -1,29 +1,30 @@
 """Forecaster: pipeline + network. The one class that a user needs.
 
-    fit        data -> Panel -> splits -> DataPipeline -> training
-    predict    last rows -> network -> original units, real future stamps
-    evaluate   every score beside the naive forecast's
+fit        data -> Panel -> splits -> DataPipeline -> training
+predict    last rows -> network -> original units, real future stamps
+evaluate   every score beside the naive forecast's
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from pipelines.cleaning import CleaningReport
-from pipelines.errors import ConfigError, DataError, NotFitted
+from pipelines.errors import NotFitted
 from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline, Rows
 from pipelines.splits import Splits, split
-from pipelines.windows import WindowIndex, index_windows
+from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig, merge
-from .evaluation.backtest import Backtest, baseline_forecasts, training_scales
+from .evaluation.backtest import Backtest, score
 from .evaluation.scores import Scores
-from .prepare import Data, Prepared, prepare
+from .prepare import Data, prepare
+from .selection import scored_windows, training_windows, validation_windows
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from .training.data import Predictor
     from .training.fit import TrainingRun
+
+T = TypeVar("T")
 
 
 class Forecaster:
@@ -71,7 +74,12 @@ class Forecaster:
     ) -> None:
         base = config.model_dump() if isinstance(config, ForecastConfig) else dict(config or {})
         own = None if model is None or isinstance(model, str | dict) else model
-        given = {"model": "own" if own is not None else model, "target": target, "lookback": lookback, "horizon": horizon}
+        given = {
+            "model": "own" if own is not None else model,
+            "target": target,
+            "lookback": lookback,
+            "horizon": horizon,
+        }
         settings.update({name: value for name, value in given.items() if value is not None})
         self.config = ForecastConfig(**merge(base, settings))
         self.own = own
@@ -79,12 +87,12 @@ class Forecaster:
             from .models import registry
 
             registry.check(self.config.model.name)
-        self.pipeline_: DataPipeline | None = None
-        self.network_: keras.Model | None = None
+        self._pipeline: DataPipeline | None = None
+        self._network: keras.Model | None = None
+        self._panel: Panel | None = None
+        self._splits: Splits | None = None
         self.run_: TrainingRun | None = None
-        self.panel_: Panel | None = None
-        self.splits_: Splits | None = None
-        self.report_: CleaningReport | None = None
+        self.report_ = CleaningReport()
         self.source_ = ""
         self.unit_ = self.config.unit
         self.manifest_: dict[str, Any] = {}
@@ -117,46 +125,39 @@ class Forecaster:
         if training:
             self.config = self.config.replace(training=merge(self.config.training.model_dump(), training))
         progress = Progress(quiet)
-        self._take(prepare(data, self.config))
-        panel, config = self._fitted_panel(), self.config
-        self.splits_ = splits = split(panel, config.split)
-        self.pipeline_ = DataPipeline(config.pipeline(self.target)).fit(panel, splits, self.report_)
-        rows = self.pipeline_.transform(panel, known_until=splits.rows("validation")[0])
-        train, validation = (self._index(rows, splits.rows(part), part) for part in ("train", "validation"))
-        self._refuse_empty(panel, train, validation, rows)
-        self._name_left_out(panel, train, progress)
-        progress.say(str(self.report_))
+        prepared = prepare(data, self.config)
+        panel, report = prepared.panel, prepared.report
+        config = self.config.replace(target=prepared.target)
+        splits = split(panel, config.split)
+        pipeline = DataPipeline(config.pipeline(prepared.target)).fit(panel, splits, report)
+        rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
+        train = training_windows(pipeline, rows, splits, report)
+        validation = validation_windows(pipeline, rows, splits)
+        progress.say(str(report))
         keras.utils.set_random_seed(config.seed)
-        self.network_ = self._build(len(self.pipeline_.ids_))
+        network = self._build(pipeline, config)
         batch = config.training.batch_size
         self.run_ = fit(
-            self.network_,
-            training_data(self.network_, self.pipeline_, rows, train, batch, seed=config.seed),
-            training_data(self.network_, self.pipeline_, rows, validation, max(batch, 256)),
+            network,
+            training_data(network, pipeline, rows, train, batch, seed=config.seed),
+            training_data(network, pipeline, rows, validation, max(batch, 256)),
             config.training,
             progress,
         )
-        self._predictor = None
+        # Set together, at the end: a fit that fails leaves the forecaster as it was.
+        self.config, self.source_, self.report_ = config, prepared.source, report
+        self._panel, self._splits, self._pipeline, self._network = panel, splits, pipeline, network
+        self.unit_, self._predictor = config.unit or panel.unit, None
         if config.known and "known" not in self._inputs():
-            progress.say(f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it.")
+            progress.say(
+                f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
+            )
         return self
 
-    @property
-    def target(self) -> tuple[str, ...]:
-        """Names of the targets."""
-        return self.pipeline_.spec.targets if self.pipeline_ else self.config.target
-
-    def _take(self, prepared: Prepared) -> None:
-        self.panel_, self.report_, self.source_ = prepared.panel, prepared.report, prepared.source
-        self.config = self.config.replace(target=prepared.target)
-        self.unit_ = self.config.unit or prepared.panel.unit
-        self.pipeline_ = None
-
-    def _build(self, series: int) -> keras.Model:
+    def _build(self, pipeline: DataPipeline, config: ForecastConfig) -> keras.Model:
         from .models import Shapes, build_core
         from .models._shell import adopt, wrap
 
-        pipeline, config = self._fitted(), self.config
         shapes = Shapes(
             lookback=config.lookback,
             horizon=config.horizon,
@@ -164,51 +165,20 @@ class Forecaster:
             targets=len(pipeline.spec.targets),
             known=len(pipeline.known_),
             static=len(config.static),
-            series=series,
+            series=len(pipeline.ids_),
         )
-        core = adopt(self.own, shapes) if self.own is not None else build_core(config.model.name, shapes, config.model.options)
+        core = (
+            adopt(self.own, shapes)
+            if self.own is not None
+            else build_core(config.model.name, shapes, config.model.options)
+        )
         return wrap(core, shapes, config.normalize, pipeline.levels_, put_back=config.predict == "level")
-
-    def _index(self, rows: Rows, part: tuple[np.ndarray, np.ndarray], name: str, stride: int | None = None) -> WindowIndex:
-        """Returns the windows of a part; for training every value of the future must be there, for scores one."""
-        panel, pipeline = rows.panel, self._fitted()
-        columns = [panel.column(t) for t in pipeline.spec.targets]
-        unknown = np.isnan(panel.values[:, columns])
-        training = name in ("train", "validation")
-        window = pipeline.spec.window.replace(stride=stride or (pipeline.spec.window.stride if name == "train" else 1))
-        missing = unknown.any(axis=1) if training else unknown.all(axis=1)
-        return index_windows(panel.offsets, window, part, rows.missing(), missing, "complete" if training else "any")
-
-    def _refuse_empty(self, panel: Panel, train: WindowIndex, validation: WindowIndex, rows: Rows) -> None:
-        spec, splits = train.spec, self.splits_
-        assert splits is not None  # noqa: S101
-        longest = int((splits.rows("train")[1] - splits.rows("train")[0]).max())
-        if not len(train):
-            if longest >= spec.width:
-                raise DataError(
-                    f"One complete window of {spec.width} rows without missing values must lie in the training rows. "
-                    f"Received: {int(rows.missing().sum()):,} of {len(panel):,} rows have missing inputs. Raise "
-                    "cleaning.fill_limit, choose cleaning.gaps=\"keep\", or shorten the lookback."
-                )
-            warmup = f" of training, {self._fitted().warmup} of them warm-up of features" if self._fitted().warmup else " of training"
-            raise spec.too_short(longest, f"{warmup} in the longest series")
-        if not len(validation):
-            raise DataError(
-                f"Early stopping needs at least one window whose future of {spec.horizon} rows lies in validation. Received: "
-                f"{splits.count('validation')} validation rows. Raise split.validation, or give more rows."
-            )
-
-    def _name_left_out(self, panel: Panel, train: WindowIndex, progress: Any) -> None:
-        left_out = sorted(set(range(len(panel.ids))) - set(np.unique(train.series).tolist()))
-        if left_out and self.report_ is not None:
-            for s in left_out:
-                rows = panel.rows(s)
-                self.report_.add(panel.ids[s], "rows in a series without a training window", rows.stop - rows.start,
-                                 f"a window needs {train.spec.width} complete rows before validation", "not trained on")
 
     # --- predict ------------------------------------------------------------------------------------------------
 
-    def predict(self, steps: int | None = None, data: Data | None = None, future: pd.DataFrame | None = None) -> pd.DataFrame:
+    def predict(
+        self, steps: int | None = None, data: Data | None = None, future: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Forecasts the next rows of each series.
 
         Args:
@@ -217,9 +187,9 @@ class Forecaster:
             future: Known covariates of the rows ahead: `unique_id`, `ds` and their columns.
 
         Returns:
-            Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units. Its `attrs` name the series that
-            were left out ("skipped": too few rows), not seen in training ("cold"), and those whose stamps lie beyond
-            the exchange's known calendar ("provisional").
+            Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units. Its `attrs` name the series
+            that were left out ("skipped": too few rows), not seen in training ("cold"), and those whose stamps lie
+            beyond the exchange's known calendar ("provisional").
 
         Raises:
             NotFitted: There is no trained network yet.
@@ -229,25 +199,21 @@ class Forecaster:
         from .rolling import roll
 
         panel = self._rows_for(data)
-        return roll(self._fitted(), self._predict_windows, panel, steps, future, "known" in self._inputs())
+        return roll(self.pipeline_, self._predict_windows, panel, steps, future, "known" in self._inputs())
 
     def _predict_windows(self, rows: Rows, index: WindowIndex) -> np.ndarray:
         """Returns forecasts `(N, H, K)` in original units."""
         from .training.data import Predictor
 
-        if self.network_ is None:
-            raise NotFitted("A forecaster must be fitted before it predicts. Call fit(data), or load a bundle.")
         if self._predictor is None:
             self._predictor = Predictor(self.network_)
-        scaled = self._predictor(self._fitted(), rows, index)
-        return self._fitted().inverse(scaled, rows, index.cutoffs, index.series)
+        scaled = self._predictor(self.pipeline_, rows, index)
+        return self.pipeline_.inverse(scaled, rows, index.cutoffs, index.series)
 
     def _inputs(self) -> tuple[str, ...]:
         """Names of the network's inputs."""
         from .models._shell import input_names
 
-        if self.network_ is None:
-            raise NotFitted("A forecaster must be fitted before it predicts. Call fit(data), or load a bundle.")
         return input_names(self.network_)
 
     # --- evaluate -----------------------------------------------------------------------------------------------
@@ -276,36 +242,14 @@ class Forecaster:
             NotFitted: There is no trained network yet.
             DataError: The part holds no complete window.
         """
-        pipeline, panel = self._fitted(), self._rows_for(data)
-        splits = self.splits_ if data is None and self.splits_ else split(panel, self.config.split, self._starts())
-        first, end = splits.rows(part)
-        rows = pipeline.transform(panel, known_until=first)
-        index = self._index(rows, (first, end), part if part == "train" else "test", stride)
-        if cutoffs is not None:
-            if cutoffs < 1:
-                raise ConfigError(f"`cutoffs` must be an integer >= 1. Received: {cutoffs}")
-            from_end = np.concatenate([np.arange(n)[::-1] for n in np.bincount(index.series, minlength=1)])
-            index = index[from_end < cutoffs]
-        if not len(index):
-            raise DataError(
-                f"The {part} part must hold one complete window: a future of {index.spec.horizon} rows, and {index.spec.lookback} "
-                f"rows without missing values before it. Received: {splits.count(part)} {part} rows. Give more rows, or "
-                f"a larger split.{part}."
-            )
-        targets = pipeline.spec.targets
-        y_pred = {self.config.model.name: self._predict_windows(rows, index)} | baseline_forecasts(panel, index, targets)
-        train_end = np.where(splits.rows("train")[1] > splits.rows("train")[0], splits.rows("train")[1], first)
-        return Backtest(
-            panel=panel,
-            index=index,
-            targets=targets,
-            y_true=pipeline.truth(panel, index),
-            y_pred=y_pred,
-            last=y_pred["naive"][:, 0],
-            scales=training_scales(panel, index, targets, train_end),
-            part=part,
-            unit=self.unit_,
-        )
+        pipeline, panel = self.pipeline_, self._rows_for(data)
+        splits = self.splits_ if data is None else split(panel, self.config.split, self._starts())
+        rows = pipeline.transform(panel, known_until=splits.rows(part)[0])
+        index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
+        y_pred = {self.config.model.name: self._predict_windows(rows, index)}
+        truth = pipeline.truth(panel, index)
+        season = self.config.season_length
+        return score(panel, splits, index, pipeline.spec.targets, truth, y_pred, part, self.unit_, season)
 
     # --- show and keep ------------------------------------------------------------------------------------------
 
@@ -325,10 +269,10 @@ class Forecaster:
 
     def attach(self, data: Data) -> Forecaster:
         """Takes other rows for what comes next, cut where the training data were; returns itself."""
-        prepared = prepare(data, self.config, self._fitted().spec.targets)
+        prepared = prepare(data, self.config, self.pipeline_.spec.targets)
         starts = self._starts()
-        self.panel_, self.report_, self.source_ = prepared.panel, prepared.report, prepared.source
-        self.splits_ = split(prepared.panel, self.config.split, starts)
+        self._panel, self.report_, self.source_ = prepared.panel, prepared.report, prepared.source
+        self._splits = split(prepared.panel, self.config.split, starts)
         return self
 
     def save(self, name: str, folder: str | Path | None = None) -> Path:
@@ -356,25 +300,45 @@ class Forecaster:
 
         return load(cls, name, folder, custom_objects)
 
-    # --- inside -------------------------------------------------------------------------------------------------
+    # --- state: what `fit` or `load` set; asked for earlier, it is a NotFitted ---------------------------------------
 
-    def _fitted(self) -> DataPipeline:
-        if self.pipeline_ is None:
-            raise NotFitted("A forecaster must be fitted first. Call fit(data), or load a bundle.")
-        return self.pipeline_
+    @property
+    def pipeline_(self) -> DataPipeline:
+        """The fitted data pipeline."""
+        return _there(self._pipeline, "A forecaster must be fitted first. Call fit(data), or load a bundle.")
 
-    def _fitted_panel(self) -> Panel:
-        if self.panel_ is None:
-            raise NotFitted("There are no rows yet. Give `data`, or call fit(data) first.")
-        return self.panel_
+    @property
+    def network_(self) -> keras.Model:
+        """The trained network."""
+        return _there(self._network, "A forecaster must be fitted first. Call fit(data), or load a bundle.")
+
+    @property
+    def panel_(self) -> Panel:
+        """The cleaned rows of `fit` or `attach`."""
+        return _there(self._panel, "There are no rows yet. Give `data`, or call fit(data) first.")
+
+    @property
+    def splits_(self) -> Splits:
+        """Where these rows are cut."""
+        return _there(self._splits, "There are no rows yet. Give `data`, or call fit(data) first.")
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return self._pipeline.spec.targets if self._pipeline else self.config.target
 
     def _rows_for(self, data: Data | None) -> Panel:
-        self._fitted()
-        return self._fitted_panel() if data is None else prepare(data, self.config, self.target).panel
+        return self.panel_ if data is None else prepare(data, self.config, self.pipeline_.spec.targets).panel
 
     def _starts(self) -> dict[str, int] | None:
         """The stamps that the parts of the training data started at."""
-        if self.splits_ is not None:
-            return self.splits_.starts
+        if self._splits is not None:
+            return self._splits.starts
         starts: dict[str, int] | None = self.manifest_.get("split", {}).get("starts")
         return starts
+
+
+def _there(value: T | None, otherwise: str) -> T:
+    if value is None:
+        raise NotFitted(otherwise)
+    return value

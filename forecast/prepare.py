@@ -1,11 +1,10 @@
 """From whatever a user hands in to a clean panel: the first half of every command.
 
-    "prices.csv" | "yahoo:AAPL" | DataFrame | Panel  ->  columns that are needed  ->  Panel  ->  cleaned, with a report
+"prices.csv" | "yahoo:AAPL" | DataFrame | Panel  ->  columns that are needed  ->  Panel  ->  cleaned, with a report
 """
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 from typing import Any
 
 import pandas as pd
@@ -100,5 +99,3 @@ def _needed(config: ForecastConfig, target: tuple[str, ...], columns: tuple[str,
         if name not in columns:
             raise UnknownName.of("column", name, columns)
     return needed
-
-

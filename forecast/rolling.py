@@ -1,7 +1,7 @@
 """Forecasts the rows after each series' end, and rolls on where more steps are asked for than the horizon has.
 
-    rows  ... r r r | H H H            one call of the network
-              r r r   H H H | H H H    its forecast becomes the past of the next call
+rows  ... r r r | H H H            one call of the network
+          r r r   H H H | H H H    its forecast becomes the past of the next call
 """
 
 import logging
@@ -48,7 +48,7 @@ def roll(
     index, skipped = _last_windows(pipeline, ahead, first)
     cold: tuple[str, ...] = ()
     answers = []
-    columns = [ahead.column(name) for name in spec.targets]
+    columns = np.array([ahead.column(name) for name in spec.targets])
     for done in range(0, steps, H):
         rows = pipeline.transform(ahead, known_until=first + done)
         cold = rows.cold
@@ -70,14 +70,17 @@ def _refuse_unknown(pipeline: DataPipeline, steps: int) -> None:
         return
     if G:
         raise ConfigError(
-            f"With a gap of {G} rows a forecast cannot be rolled forward. Received: steps={steps}, horizon={H}. Ask for at "
-            f"most {H} steps, or train with horizon={steps}."
+            f"With a gap of {G} rows a forecast cannot be rolled forward. Received: steps={steps}, horizon={H}. "
+            f"Ask for at most {H} steps, or train with horizon={steps}."
         )
-    unknown = set(spec.past) | {c for f in pipeline.features_ for c in f.inputs if c not in (*spec.targets, *spec.known)}
+    unknown = set(spec.past) | {
+        c for f in pipeline.features_ for c in f.inputs if c not in (*spec.targets, *spec.known)
+    }
     if unknown:
         raise ConfigError(
-            f"Beyond the horizon of {H} rows the forecast needs values of {', '.join(sorted(unknown))} that nobody knows yet. "
-            f"Received: steps={steps}. Ask for at most {H} steps, train with horizon={steps}, or make them targets, too."
+            f"Beyond the horizon of {H} rows the forecast needs values of {', '.join(sorted(unknown))} that nobody "
+            f"knows yet. Received: steps={steps}. Ask for at most {H} steps, train with horizon={steps}, or make them "
+            "targets, too."
         )
 
 
@@ -103,12 +106,18 @@ def _last_windows(pipeline: DataPipeline, panel: Panel, first: np.ndarray) -> tu
         s = int(np.argmax(first - panel.offsets[:-1]))
         have, need = int(first[s] - panel.offsets[s]), window.lookback + pipeline.warmup
         raise DataError(
-            f"A forecast needs the last {need} rows without missing values (lookback {window.lookback} + warm-up of features "
-            f"{pipeline.warmup}). Received: {have} rows in the longest series, {panel.ids[s]!r}. Give more rows, or fill the gaps."
+            f"A forecast needs the last {need} rows without missing values (lookback {window.lookback} + warm-up of "
+            f"features {pipeline.warmup}). Received: {have} rows in the longest series, {panel.ids[s]!r}. Give "
+            "more rows, or fill the gaps."
         )
     if skipped:
         names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-        log.warning("%d of %d series have no complete window at their end and were left out: %s", len(skipped), len(first), names)
+        log.warning(
+            "%d of %d series have no complete window at their end and were left out: %s",
+            len(skipped),
+            len(first),
+            names,
+        )
     return WindowIndex(first[keep] - 1, np.array(keep), window), skipped
 
 
@@ -121,12 +130,16 @@ def _put_known(ahead: Panel, first: np.ndarray, known: tuple[str, ...], future: 
     """
     names = ", ".join(known)
     if future is None:
-        raise ConfigError(f"The network was trained with covariates that are known ahead. Give `future` with ds, {names}.")
+        raise ConfigError(
+            f"The network was trained with covariates that are known ahead. Give `future` with ds, {names}."
+        )
     if "unique_id" not in future.columns and len(ahead.ids) > 1:
-        raise ConfigError(f"`future` must say whose rows they are. Add the column unique_id: {', '.join(ahead.ids[:3])}, ...")
+        raise ConfigError(
+            f"`future` must say whose rows they are. Add the column unique_id: {', '.join(ahead.ids[:3])}, ..."
+        )
     options = {"calendar" if ahead.calendars[0].is_exchange else "freq": ahead.calendars[0].code or None}
     given = Panel.from_frame(future, columns=known, **options)
-    columns = [ahead.column(name) for name in known]
+    columns = np.array([ahead.column(name) for name in known])
     for s, unique_id in enumerate(ahead.ids):
         rows = slice(int(first[s]), int(ahead.offsets[s + 1]))
         theirs = given.rows(given.ids.index(unique_id) if unique_id in given.ids else 0)
@@ -137,6 +150,6 @@ def _put_known(ahead: Panel, first: np.ndarray, known: tuple[str, ...], future: 
         if empty.any():
             at = ahead.stamp(int(ahead.ds[rows][np.argmax(empty)]), s)
             raise DataError(
-                f"`future` must hold {names} for the next {rows.stop - rows.start} rows of each series. Received none for "
-                f"{int(empty.sum())} of them in series {unique_id!r}, the first at {at}."
+                f"`future` must hold {names} for the next {rows.stop - rows.start} rows of each series. Received none "
+                f"for {int(empty.sum())} of them in series {unique_id!r}, the first at {at}."
             )

@@ -1,9 +1,9 @@
 """Turns a Forecaster into a bundle and back; `bundle.py` sees to folders, checksums and safety.
 
-    model.keras     the network, without its optimizer     golden.npz      inputs and outputs, for the check after loading
-    pipeline.json   columns, scaling: names and settings   history.csv     losses by epoch
-    pipeline.npz    scaling: arrays                        forecast.png    the forecast against ground truth
-    manifest.json   config, data, split, scores beside naive, versions, checksums
+model.keras     the network, without its optimizer     golden.npz      inputs and outputs, for the check after loading
+pipeline.json   columns, scaling: names and settings   history.csv     losses by epoch
+pipeline.npz    scaling: arrays                        forecast.png    the forecast against ground truth
+manifest.json   config, data, split, scores beside naive, versions, checksums
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.errors import DataError, NotFitted
+from pipelines.cleaning import CleaningReport
+from pipelines.errors import DataError
 from pipelines.pipeline import DataPipeline
 from pipelines.windows import WindowIndex
 
 from . import bundle
 from .config import ForecastConfig
+from .selection import training_windows
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
@@ -33,13 +35,14 @@ def save(forecaster: Forecaster, name: str, folder: str | Path | None = None) ->
         NotFitted: There is no trained network yet.
         ConfigError: The name cannot be a folder's.
     """
-    if forecaster.network_ is None or forecaster.pipeline_ is None or forecaster.panel_ is None or forecaster.splits_ is None:
-        raise NotFitted("A forecaster must be fitted before it is saved. Call fit(data) first.")
     return bundle.write(name, lambda path: _fill(forecaster, path), _manifest(forecaster), folder)
 
 
 def load(
-    cls: type[Forecaster], name: str | Path, folder: str | Path | None = None, custom_objects: dict[str, Any] | None = None
+    cls: type[Forecaster],
+    name: str | Path,
+    folder: str | Path | None = None,
+    custom_objects: dict[str, Any] | None = None,
 ) -> Forecaster:
     """Returns the forecaster of a bundle; see `Forecaster.load`."""
     path, manifest = bundle.open_bundle(name, folder)
@@ -49,8 +52,8 @@ def load(
     network = bundle.load_network(path / "model.keras", custom_objects)
     bundle.smoke(network, path / "golden.npz")
     forecaster = cls(config=ForecastConfig(**manifest["config"]))
-    forecaster.network_ = network
-    forecaster.pipeline_ = DataPipeline.load(path)
+    forecaster._network = network
+    forecaster._pipeline = DataPipeline.load(path)
     forecaster.manifest_ = manifest
     forecaster.unit_ = manifest["unit"]
     forecaster.source_ = manifest["data"]["source"]
@@ -63,7 +66,6 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     from .training.data import feed
 
     network, pipeline, panel = forecaster.network_, forecaster.pipeline_, forecaster.panel_
-    assert network is not None and pipeline is not None and panel is not None  # noqa: S101  (`save` looked)
     bare = keras.models.clone_model(network)  # without optimizer: half the size, and nothing to run at loading
     bare.set_weights(network.get_weights())
     bare.save(path / "model.keras")
@@ -77,20 +79,18 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     np.savez_compressed(path / "golden.npz", allow_pickle=False, **{n: inputs[n] for n in names}, y=np.asarray(answer))
     if forecaster.run_ is not None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
-    forecaster.plot("forecast").figure.savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
+    forecaster.plot("forecast").get_figure(root=True).savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
 
 
 def _golden_windows(forecaster: Forecaster) -> WindowIndex:
     """Returns a few training windows: what any fitted forecaster has."""
     pipeline, splits, panel = forecaster.pipeline_, forecaster.splits_, forecaster.panel_
-    assert pipeline is not None and splits is not None and panel is not None  # noqa: S101
-    index = forecaster._index(pipeline.transform(panel), splits.rows("train"), "train")
+    index = training_windows(pipeline, pipeline.transform(panel), splits, CleaningReport())
     return index[np.linspace(0, len(index) - 1, min(GOLDEN, len(index))).astype(int)]
 
 
 def _manifest(forecaster: Forecaster) -> dict[str, Any]:
     panel, splits, run, report = forecaster.panel_, forecaster.splits_, forecaster.run_, forecaster.report_
-    assert panel is not None and splits is not None  # noqa: S101
     metrics: dict[str, Any] = {}
     verdict = ""
     for part in ("validation", "test"):
@@ -114,8 +114,10 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
             "calendars": sorted({calendar.code for calendar in panel.calendars}),
         },
         "split": {"starts": splits.starts, "parts": splits.describe(panel)},
-        "cleaning": report.to_dict() if report else {},
-        "training": {"epochs": len(run.history) - 1, "best_epoch": run.best_epoch, "interrupted": run.interrupted} if run else {},
+        "cleaning": report.to_dict(),
+        "training": {"epochs": len(run.history) - 1, "best_epoch": run.best_epoch, "interrupted": run.interrupted}
+        if run
+        else {},
         "metrics": metrics,
         "verdict": verdict,
     }

@@ -15,15 +15,24 @@ if TYPE_CHECKING:
     from ..forecaster import Forecaster
 
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="A file, folder or glob, or scheme:locator such as sample:goog or yahoo:AAPL.")
+    str,
+    typer.Argument(metavar="DATA", help="A file, folder or glob, or scheme:locator such as sample:goog or yahoo:AAPL."),
 ]
-BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle's name (its newest version), NAME/VERSION, or a path.")]
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A bundle's name (its newest version), NAME/VERSION, or a path.")
+]
 SomeData = Annotated[
-    str | None, typer.Argument(metavar="[DATA]", help="Rows up to now; by default those that the bundle was trained on, read again.")
+    str | None,
+    typer.Argument(
+        metavar="[DATA]", help="Rows up to now; by default those that the bundle was trained on, read again."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Folder = Annotated[Path | None, typer.Option("--folder", help="Where bundles lie. [default: saved_models, or $FORECAST_HOME/saved_models]")]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Where bundles lie. [default: saved_models, or $FORECAST_HOME/saved_models]"),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows to this file: .csv or .parquet.")]
 
 
@@ -110,4 +119,6 @@ def write_frame(frame: "pd.DataFrame", out: Path) -> None:
         temporary.replace(out)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise ConfigError(f"`--out` must be a file that can be written. Received: {out} ({error.strerror or error}).") from None
+        raise ConfigError(
+            f"`--out` must be a file that can be written. Received: {out} ({error.strerror or error})."
+        ) from None

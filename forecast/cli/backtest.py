@@ -31,7 +31,16 @@ def backtest(
         write_frame(result.frame(), out)
     if as_json:
         rows = json.loads(table.reset_index().to_json(orient="records"))
-        show_json({"model": result.model, "part": part, "unit": result.unit, "cutoffs": len(result.index), "scores": rows, "verdict": result.scores.verdict})
+        show_json(
+            {
+                "model": result.model,
+                "part": part,
+                "unit": result.unit,
+                "cutoffs": len(result.index),
+                "scores": rows,
+                "verdict": result.scores.verdict,
+            }
+        )
         return
     say(table.round(4).to_string(max_rows=80) if by else result.scores)
     if by:

@@ -9,7 +9,9 @@ from ._shared import BundleArgument, Folder, Json, SomeData, bundle, rows_of, sa
 Part = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
 
 
-def evaluate(name: BundleArgument, data: SomeData = None, part: Part = "test", folder: Folder = None, as_json: Json = False) -> None:
+def evaluate(
+    name: BundleArgument, data: SomeData = None, part: Part = "test", folder: Folder = None, as_json: Json = False
+) -> None:
     """Score a bundle beside the naive forecast, with a verdict.
 
     Example: forecast evaluate goog
@@ -17,6 +19,14 @@ def evaluate(name: BundleArgument, data: SomeData = None, part: Part = "test", f
     model = bundle(name, folder)
     scores = model.evaluate(rows_of(model, data), part=part)
     if as_json:
-        show_json({"model": scores.model, "part": part, "unit": scores.unit, "scores": scores.to_dict(), "verdict": scores.verdict})
+        show_json(
+            {
+                "model": scores.model,
+                "part": part,
+                "unit": scores.unit,
+                "scores": scores.to_dict(),
+                "verdict": scores.verdict,
+            }
+        )
     else:
         say(scores)

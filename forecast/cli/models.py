@@ -1,5 +1,7 @@
 """`forecast models`: the networks there are."""
 
+from typing import Any
+
 from ._shared import Json, say, show_json
 
 
@@ -13,7 +15,7 @@ def models(as_json: Json = False) -> None:
     load_keras()
     from ..models import registry
 
-    found = {}
+    found: dict[str, Any] = {}
     for name in registry.names():
         module = registry.load(name)
         about = (module.__doc__ or "").strip().splitlines()[0].rstrip(".:")

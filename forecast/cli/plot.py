@@ -13,7 +13,9 @@ from ._shared import BundleArgument, Folder, SomeData, bundle, rows_of, say
 def plot(
     name: BundleArgument,
     data: SomeData = None,
-    kind: Annotated[str, typer.Option("--kind", "-k", help="forecast, fit, history, error_by_step or splits.")] = "forecast",
+    kind: Annotated[
+        str, typer.Option("--kind", "-k", help="forecast, fit, history, error_by_step or splits.")
+    ] = "forecast",
     series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")] = Path("forecast.png"),
     folder: Folder = None,
@@ -28,5 +30,5 @@ def plot(
         raise ConfigError(f"`--out` must lie in a folder that exists. Received: {out}")
     model = bundle(name, folder)
     options = {"series": series} if series else {}
-    model.plot(kind, rows_of(model, data), **options).figure.savefig(out, bbox_inches="tight", dpi=120)
+    model.plot(kind, rows_of(model, data), **options).get_figure(root=True).savefig(out, bbox_inches="tight", dpi=120)
     say(f"picture {out}")

@@ -12,7 +12,9 @@ def predict(
     name: BundleArgument,
     data: SomeData = None,
     steps: Annotated[int | None, typer.Option(help="Rows to forecast. [default: the horizon]")] = None,
-    future: Annotated[str | None, typer.Option(help="Known covariates of the rows ahead: a file with ds and their columns.")] = None,
+    future: Annotated[
+        str | None, typer.Option(help="Known covariates of the rows ahead: a file with ds and their columns.")
+    ] = None,
     out: Out = None,
     folder: Folder = None,
     as_json: Json = False,
@@ -27,8 +29,9 @@ def predict(
     ahead = sources.load(future) if future else None
     frame = model.predict(steps, data=rows_of(model, data), future=ahead)
     show_frame(frame, out, as_json)
-    for kind, meaning in (("cold", "not seen in training, scaled by their own rows"), ("provisional", "dated beyond the exchange's known calendar")):
+    for kind, meaning in (
+        ("cold", "not seen in training, scaled by their own rows"),
+        ("provisional", "dated beyond the exchange's known calendar"),
+    ):
         if frame.attrs[kind]:
             print(f"{len(frame.attrs[kind])} series {meaning}: {', '.join(frame.attrs[kind][:5])}", file=sys.stderr)  # noqa: T201
-
-

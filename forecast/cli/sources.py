@@ -13,7 +13,10 @@ def sources(as_json: Json = False) -> None:
     found = {}
     for name in registry.names():
         module = registry.load(name)
-        found[name] = {"about": (module.__doc__ or "").strip().splitlines()[0].rstrip("."), "examples": list(module.EXAMPLES)}
+        found[name] = {
+            "about": (module.__doc__ or "").strip().splitlines()[0].rstrip("."),
+            "examples": list(module.EXAMPLES),
+        }
     if as_json:
         show_json(found)
         return

@@ -12,9 +12,15 @@ Many = list[str] | None
 
 def train(
     data: DataArgument,
-    target: Annotated[Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")] = None,
-    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the bundle. [default: after the data]")] = None,
+    target: Annotated[
+        Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="Name of the bundle. [default: after the data]")
+    ] = None,
     lookback: Annotated[int | None, typer.Option(help="Rows the model sees. [default: 60]")] = None,
     horizon: Annotated[int | None, typer.Option(help="Rows one call predicts. [default: 1]")] = None,
     gap: Annotated[int | None, typer.Option(help="Rows skipped between past and future. [default: 0]")] = None,
@@ -27,14 +33,20 @@ def train(
     id_col: Annotated[str | None, typer.Option(help="Column that names the series.")] = None,
     time_col: Annotated[str | None, typer.Option(help="Column of stamps.")] = None,
     normalize: Annotated[str | None, typer.Option(help="last, mean_std or none. [default: last]")] = None,
-    scaling: Annotated[str | None, typer.Option(help="minmax, standard, robust, log1p or none. [default: minmax]")] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="minmax, standard, robust, log1p or none. [default: minmax]")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many. [default: 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows per step. [default: 32]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Adam's. [default: 0.001]")] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without gain until it stops. [default: 5]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="A YAML file with any setting; options go over it.")] = None,
-    setting: Annotated[Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A YAML file with any setting; options go over it.")
+    ] = None,
+    setting: Annotated[
+        Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")
+    ] = None,
     save: Annotated[bool, typer.Option(help="Save a bundle.")] = True,
     folder: Folder = None,
     quiet: Quiet = False,
@@ -70,16 +82,39 @@ def train(
         "seed": seed,
     }
     settings = read_config(config) if config else {}
-    for change in (parse_settings(setting or []), {key: value for key, value in given.items() if value not in (None, [])}):
-        settings = merge({key: {"name": value} if key == "model" and isinstance(value, str) else value for key, value in settings.items()}, change)
+    for change in (
+        parse_settings(setting or []),
+        {key: value for key, value in given.items() if value not in (None, [])},
+    ):
+        settings = merge(
+            {
+                key: {"name": value} if key == "model" and isinstance(value, str) else value
+                for key, value in settings.items()
+            },
+            change,
+        )
     forecaster = Forecaster(config=ForecastConfig(**settings)).fit(data, quiet=quiet)
     scores = forecaster.evaluate()
     path = forecaster.save(name or name_of(data), folder) if save else None
     run = forecaster.run_
     if as_json:
         epochs_run = len(run.history) - 1 if run else 0
-        about = {"model": forecaster.config.model.name, "target": list(forecaster.target), "seed": forecaster.config.seed}
-        show_json({"bundle": path, **about, "epochs": epochs_run, "part": "test", "unit": scores.unit, "scores": scores.to_dict(), "verdict": scores.verdict})
+        about = {
+            "model": forecaster.config.model.name,
+            "target": list(forecaster.target),
+            "seed": forecaster.config.seed,
+        }
+        show_json(
+            {
+                "bundle": path,
+                **about,
+                "epochs": epochs_run,
+                "part": "test",
+                "unit": scores.unit,
+                "scores": scores.to_dict(),
+                "verdict": scores.verdict,
+            }
+        )
         return
     say(scores)
     if path:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipelines.errors import ConfigError
 from pipelines.panel import Panel
+from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
 from .baselines import BASELINES
@@ -68,10 +69,14 @@ class Backtest:
         """
         if what == "step":
             parts = {
-                step + 1: self._table(np.arange(len(self.index)), slice(step, step + 1)) for step in range(self.y_true.shape[1])
+                step + 1: self._table(np.arange(len(self.index)), slice(step, step + 1))
+                for step in range(self.y_true.shape[1])
             }
         elif what == "series":
-            parts = {self.panel.ids[s]: self._table(np.flatnonzero(self.index.series == s)) for s in np.unique(self.index.series)}
+            parts = {
+                self.panel.ids[s]: self._table(np.flatnonzero(self.index.series == s))
+                for s in np.unique(self.index.series)
+            }
         elif what == "cutoff":
             ds = self.panel.ds[self.index.cutoffs]
             parts = {self.panel.stamp(int(d)): self._table(np.flatnonzero(ds == d)) for d in np.unique(ds)}
@@ -80,8 +85,10 @@ class Backtest:
         return pd.concat(parts, names=[what])
 
     def frame(self) -> pd.DataFrame:
-        """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and a column for each baseline."""
-        columns = {"y_true": self.y_true} | {name if i else "y_pred": y for i, (name, y) in enumerate(self.y_pred.items())}
+        """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and each baseline's column."""
+        columns = {"y_true": self.y_true} | {
+            name if i else "y_pred": y for i, (name, y) in enumerate(self.y_pred.items())
+        }
         return long_frame(self.panel, self.index, self.targets, columns)
 
     def _table(self, which: np.ndarray, steps: slice = slice(None)) -> pd.DataFrame:
@@ -96,36 +103,75 @@ class Backtest:
         """Returns "400 sessions": how many different stamps were forecast, in the word for its rows."""
         count = len(np.unique(self.panel.ds[self.index.cutoffs]))
         calendar = self.panel.calendars[0]
-        word = {"": "row", "h": "hour", "D": "day", "B": "day", "min": "minute", "MS": "month", "ME": "month"}.get(calendar.code, "row")
+        word = {"": "row", "h": "hour", "D": "day", "B": "day", "min": "minute", "MS": "month", "ME": "month"}.get(
+            calendar.code, "row"
+        )
         word = "session" if calendar.is_exchange else word
         series = len(np.unique(self.index.series))
         plural = "" if count == 1 else "s"
         return f"{count:,} {self.part} {word}{plural}" + (f" of {series:,} series" if series > 1 else "")
 
 
-def baseline_forecasts(panel: Panel, index: WindowIndex, targets: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Returns each baseline's forecasts `(N, H, K)` from the cutoffs of an index."""
+def score(
+    panel: Panel,
+    splits: Splits,
+    index: WindowIndex,
+    targets: tuple[str, ...],
+    y_true: np.ndarray,
+    y_pred: dict[str, np.ndarray],
+    part: str,
+    unit: str,
+    season_length: int | None,
+) -> Backtest:
+    """Returns a model's forecasts with the baselines' from the same cutoffs beside them, ready to be scored."""
+    seasons = season_lengths(panel, season_length)
+    baselines = baseline_forecasts(panel, index, targets, seasons)
+    first, end = splits.rows("train")
+    train_end = np.where(end > first, end, splits.rows(part)[0])  # a cold series is scaled by what came before
+    return Backtest(
+        panel=panel,
+        index=index,
+        targets=targets,
+        y_true=y_true,
+        y_pred=y_pred | baselines,
+        last=baselines["naive"][:, 0],
+        scales=training_scales(panel, index, targets, seasons, train_end),
+        part=part,
+        unit=unit,
+    )
+
+
+def season_lengths(panel: Panel, given: int | None) -> list[int]:
+    """Returns the rows per season of each series: the given number, or its calendar's."""
+    return [given or calendar.season_length for calendar in panel.calendars]
+
+
+def baseline_forecasts(
+    panel: Panel, index: WindowIndex, targets: tuple[str, ...], seasons: list[int]
+) -> dict[str, np.ndarray]:
+    """Returns each baseline's forecasts `(N, H, K)` from the cutoffs of an index, given rows per season `(S,)`."""
     steps = index.spec.gap + np.arange(1, index.spec.horizon + 1)
     shape = (len(index), index.spec.horizon, len(targets))
     result = {name: np.empty(shape) for name in BASELINES}
     columns = [panel.column(name) for name in targets]
     for s in np.unique(index.series):
         rows, which = panel.rows(s), index.series == s
-        season = panel.calendars[s].season_length
         for k, c in enumerate(columns):
             series = np.asarray(panel.values[rows, c], np.float64)
             for name, baseline in BASELINES.items():
-                result[name][which, :, k] = baseline(series, index.cutoffs[which] - rows.start, steps, season)
-    if all(calendar.season_length == 1 for calendar in panel.calendars):
+                result[name][which, :, k] = baseline(series, index.cutoffs[which] - rows.start, steps, seasons[s])
+    if max(seasons) == 1:
         del result["seasonal_naive"]  # it would be naive under another name
     return result
 
 
-def training_scales(panel: Panel, index: WindowIndex, targets: tuple[str, ...], ends: np.ndarray) -> dict[str, np.ndarray]:
+def training_scales(
+    panel: Panel, index: WindowIndex, targets: tuple[str, ...], seasons: list[int], ends: np.ndarray
+) -> dict[str, np.ndarray]:
     """Returns the scales of MASE and RMSSE for each cutoff's series `(N, K)`, from rows before `ends` `(S,)`."""
     result = {name: np.full((len(panel.ids), len(targets)), np.nan) for name in ("mase_scale", "rmsse_scale")}
     for s in np.unique(index.series):
-        rows, season = slice(panel.rows(s).start, int(ends[s])), panel.calendars[s].season_length
+        rows, season = slice(panel.rows(s).start, int(ends[s])), seasons[s]
         for k, target in enumerate(targets):
             train = np.asarray(panel.values[rows, panel.column(target)], np.float64)
             if len(train):

@@ -1,10 +1,10 @@
 """Scores: a table with the naive forecast in it, and one sentence that says who is better.
 
-    test scores of Close, in dollars
-                        mae    rmse   ...
-    lstm              1.310   2.003
-    naive             1.200   1.950
-    Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher).
+test scores of Close, in dollars
+                    mae    rmse   ...
+lstm              1.310   2.003
+naive             1.200   1.950
+Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher).
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,9 @@ def score_table(y_true: np.ndarray, predictions: dict[str, np.ndarray], needs: d
 
 def _score(metric: Any, y_true: np.ndarray, y_pred: np.ndarray, needs: dict[str, Any]) -> float:
     try:
-        return float(metric.function(y_true, np.where(np.isnan(y_true), np.nan, y_pred), *(needs[n] for n in metric.needs)))
+        return float(
+            metric.function(y_true, np.where(np.isnan(y_true), np.nan, y_pred), *(needs[n] for n in metric.needs))
+        )
     except DataError:
         return float("nan")  # such as MAPE where a true value is zero; `metrics` itself says why
 
@@ -65,8 +67,8 @@ class Scores:
 
     def __getitem__(self, name: str) -> pd.Series:
         """Returns the scores of one forecast by metric, averaged over targets."""
-        row: pd.Series = self.table.xs(name, level="model").mean()
-        return row
+        rows: Any = self.table.xs(name, level="model")
+        return rows.mean()
 
     @property
     def verdict(self) -> str:
@@ -75,14 +77,14 @@ class Scores:
 
     def to_dict(self) -> dict[str, dict[str, float | None]]:
         """Returns `{forecast: {metric: score}}`, None where the data define none; averaged over targets."""
-        names = self.table.index.unique("model")
-        return {name: {m: None if np.isnan(v) else float(v) for m, v in self[name].items()} for name in names}
+        names = [str(name) for name in self.table.index.unique("model")]
+        return {name: {str(m): None if np.isnan(v) else float(v) for m, v in self[name].items()} for name in names}
 
     def __str__(self) -> str:
         lines = []
         for target in self.table.index.unique("target"):
             unit = f", in {self.unit}" if self.unit else ""
-            table = self.table.xs(target, level="target")
+            table: Any = self.table.xs(target, level="target")
             lines += [f"{self.part} scores of {target}{unit}", _aligned(table), self._sentence(target)]
         return "\n".join(lines)
 
@@ -94,18 +96,20 @@ class Scores:
         return self.table.map(_number).to_html() + sentences
 
     def _sentence(self, target: str) -> str:
-        mae = self.table.xs(target, level="target")["mae"]
+        mae: Any = self.table.xs(target, level="target")["mae"]
         mine, naive = mae[self.model], mae["naive"]
         if np.isnan(mine) or np.isnan(naive):
             return f"No verdict on {target}: nothing was observed on {self.many}."
         unit = f" {self.unit}" if self.unit else ""
         of = f" for {target}" if self.table.index.unique("target").size > 1 else ""
-        sentence = f"{_against(mine, naive).capitalize()} naive{of} on {self.many}: MAE {_number(mine)} against {_number(naive)}{unit}{_percent(mine, naive)}."
+        numbers = f"MAE {_number(mine)} against {_number(naive)}{unit}{_percent(mine, naive)}"
+        sentence = f"{_against(mine, naive).capitalize()} naive{of} on {self.many}: {numbers}."
         bars = mae.drop(self.model)
         best = bars.idxmin()
         if best != "naive" and bars[best] < naive * (1 - LEVEL):
             name = str(best).replace("_", " ")
-            sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {_number(bars[best])}{unit}{_percent(mine, bars[best])}."
+            numbers = f"{_number(bars[best])}{unit}{_percent(mine, bars[best])}"
+            sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {numbers}."
         return sentence
 
 
@@ -131,6 +135,13 @@ def _number(value: float) -> str:
 
 
 def _aligned(table: pd.DataFrame) -> str:
-    cells = [["", *table.columns], *([str(name), *map(_number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True))]
+    cells = [
+        ["", *table.columns],
+        *([str(name), *map(_number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)),
+    ]
     widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
-    return "\n".join("  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]) for row in cells)
+    return "\n".join(
+        "  "
+        + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    )

@@ -74,7 +74,9 @@ def input_names(model: keras.Model) -> tuple[str, ...]:
         return ("past",)
     for name in names:
         if name not in INPUT_NAMES:
-            raise ConfigError(f"Inputs of a model are named {', '.join(INPUT_NAMES)}. Received: {name!r}. Rename it in keras.Input.")
+            raise ConfigError(
+                f"Inputs of a model are named {', '.join(INPUT_NAMES)}. Received: {name!r}. Rename it in keras.Input."
+            )
     return names
 
 
@@ -84,7 +86,11 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
     Raises:
         ConfigError: It is subclassed, or its input or output does not fit the windows.
     """
-    if not isinstance(model, keras.Model) or not (isinstance(model, keras.Sequential) or getattr(model, "_functional", None) or type(model).__name__ == "Functional"):
+    if not isinstance(model, keras.Model) or not (
+        isinstance(model, keras.Sequential)
+        or getattr(model, "_functional", None)
+        or type(model).__name__ == "Functional"
+    ):
         raise ConfigError(
             f"`model` must be a name, or a Sequential or functional keras.Model. Received: {type(model).__name__}. "
             "Subclassed models cannot be saved, cloned and exported safely; write it with keras.Input instead."
@@ -96,7 +102,8 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
     wanted = (shapes.lookback, shapes.features)
     if any(have not in (None, want) for have, want in zip(past, wanted, strict=False)) or len(past) != 2:
         raise ConfigError(
-            f"The model's past input must be (lookback {shapes.lookback}, inputs {shapes.features}). Received: {tuple(past)}."
+            f"The model's past input must be (lookback {shapes.lookback}, inputs {shapes.features}). "
+            f"Received: {tuple(past)}."
         )
     answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
     if answer == (H, K):

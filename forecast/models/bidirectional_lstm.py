@@ -24,4 +24,6 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     """Returns the Sequential core `(N, L, F) -> (N, H, K)`."""
     past = keras.Input((shapes.lookback, shapes.features), name="past")
     both = keras.layers.Bidirectional(lstm(options), name="both_ways")
-    return set_forget_bias(keras.Sequential([past, both, *head(shapes)], name="bidirectional_lstm"), options.forget_bias)
+    return set_forget_bias(
+        keras.Sequential([past, both, *head(shapes)], name="bidirectional_lstm"), options.forget_bias
+    )

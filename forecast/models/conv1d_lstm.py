@@ -5,7 +5,8 @@
 Pooling shortens the sequence that the LSTM steps through, so it is about `pool_size` times cheaper than `lstm`. Not
 `keras.layers.ConvLSTM1D`, whose recurrence is itself a convolution.
 
-Source: Lai et al. (2018), LSTNet, https://arxiv.org/abs/1703.07015: its stem, without the skip and autoregressive parts.
+Source: Lai et al. (2018), LSTNet, https://arxiv.org/abs/1703.07015: its stem, without the skip and
+autoregressive parts.
 """
 
 import keras
@@ -44,7 +45,9 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
             f"`pool_size` must be at most the lookback of {shapes.lookback} rows. Received: {options.pool_size}"
         )
     past = keras.Input((shapes.lookback, shapes.features), name="past")
-    x = keras.layers.Conv1D(options.filters, options.kernel_size, padding="causal", activation="relu")(past)  # (N, L, C)
+    x = keras.layers.Conv1D(options.filters, options.kernel_size, padding="causal", activation="relu")(
+        past
+    )  # (N, L, C)
     if options.pool_size > 1:
         x = keras.layers.MaxPooling1D(options.pool_size)(x)  # (N, L // pool, C)
     x = lstm(options)(x)  # (N, U)

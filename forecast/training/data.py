@@ -35,7 +35,7 @@ def training_data(
     names = input_names(model)
     epoch = iter(range(10**9))
 
-    def batches() -> Iterator[tuple[Any, np.ndarray]]:
+    def batches() -> Iterator[tuple[Any, Any]]:
         order = np.arange(len(index))
         if seed is not None:
             order = np.random.default_rng((seed, next(epoch))).permutation(len(index))
@@ -65,7 +65,10 @@ class Predictor:
 
     def __init__(self, model: Any) -> None:
         self.names = input_names(model)
-        specs = {name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for name, tensor in zip(self.names, model.inputs, strict=True)}
+        specs = {
+            name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+            for name, tensor in zip(self.names, model.inputs, strict=True)
+        }
         signature = specs["past"] if self.names == ("past",) else specs
         self._call: Callable[[Any], tf.Tensor] = tf.function(
             lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False

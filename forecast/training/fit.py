@@ -81,7 +81,14 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
     record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: rows.append({"epoch": epoch + 1, **logs}))
     progress.begin(spec.epochs, len(train))
     try:
-        model.fit(train, validation_data=validation, epochs=spec.epochs, shuffle=False, verbose=0, callbacks=[record, progress.callback(keep), keep])
+        model.fit(
+            train,
+            validation_data=validation,
+            epochs=spec.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[record, progress.callback(keep), keep],
+        )
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -92,7 +99,8 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
         if keep.best_epoch == 0:
             raise DataError(
                 f"The training loss must stay a number. Received: {history['loss'].iloc[-1]} in epoch {len(rows) - 1}. "
-                "Lower training.learning_rate, set training.clip_norm to 1, or look for extreme values with `forecast describe`."
+                "Lower training.learning_rate, set training.clip_norm to 1, or look for extreme values: "
+                "`forecast describe` names them."
             )
         progress.say(f"The loss became {history['loss'].iloc[-1]} in epoch {len(rows) - 1}; training stopped.")
     if interrupted:

@@ -1,6 +1,6 @@
 """Tells how training goes: one live line on a terminal, one line an epoch elsewhere.
 
-    epoch 7/100 ----------          loss 0.00041  val 0.00039  best 0.00037 (epoch 5)  0:00:12
+epoch 7/100 ----------          loss 0.00041  val 0.00039  best 0.00037 (epoch 5)  0:00:12
 """
 
 import sys
@@ -32,7 +32,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Prints a sentence."""
         if not self.quiet:
-            print(text, file=self.stream, flush=True)  # noqa: T201
+            print(text, file=self.stream, flush=True)
 
     def begin(self, epochs: int, steps: int) -> None:
         """Starts the clock, and on a terminal the live line."""

@@ -1,0 +1,49 @@
+# Needs Python 3.11 to 3.13, make and a network. `make quickstart` and `make test` are all that a fresh machine takes.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: quickstart test test-all lint format benchmark clean
+
+quickstart: $(VENV)/.ready
+	$(BIN)/forecast quickstart
+
+test: $(VENV)/.ready-test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+# The long sweeps, too.
+test-all: $(VENV)/.ready-test
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/.ready-test
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.ready: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-test
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@

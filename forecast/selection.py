@@ -1,0 +1,100 @@
+"""Which windows train, which validate, and which are scored; and what to say where there are none.
+
+part                      past            future
+train, validation         no NaN          no NaN
+scored (any part)         no NaN          at least one value to score
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pipelines.cleaning import CleaningReport
+from pipelines.errors import ConfigError, DataError
+from pipelines.pipeline import DataPipeline, Rows
+from pipelines.splits import Splits
+from pipelines.windows import WindowIndex, index_windows
+
+
+def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report: CleaningReport) -> WindowIndex:
+    """Returns the windows to train on; series without any are named in the report.
+
+    Raises:
+        SeriesTooShort: No series is long enough.
+        DataError: Missing values leave no window.
+    """
+    spec, panel = pipeline.spec.window, rows.panel
+    first, end = splits.rows("train")
+    index = index_windows(panel.offsets, spec, (first, end), rows.missing(), _unknown(pipeline, rows, np.any))
+    if not len(index):
+        longest, warmup = int((end - first).max()), pipeline.warmup
+        if longest - warmup < spec.width:
+            of = f" of training in the longest series{f', and features take {warmup} to warm up' if warmup else ''}"
+            raise spec.too_short(longest - warmup, of)
+        raise DataError(
+            f"One window of {spec.width} rows without missing values must lie in the training rows. Received: "
+            f"{int(rows.missing().sum()):,} of {len(panel):,} rows have missing inputs. Raise cleaning.fill_limit, "
+            'choose cleaning.gaps="keep", or shorten the lookback.'
+        )
+    for s in sorted(set(range(len(panel.ids))) - set(np.unique(index.series).tolist())):
+        needs = f"a window needs {spec.width} complete rows before validation"
+        report.add(
+            panel.ids[s],
+            "rows in a series without a training window",
+            int(panel.offsets[s + 1] - panel.offsets[s]),
+            needs,
+            "not trained on",
+        )
+    return index
+
+
+def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> WindowIndex:
+    """Returns the windows for early stopping.
+
+    Raises:
+        DataError: There is none.
+    """
+    spec = pipeline.spec.window.replace(stride=1)
+    part, unknown = splits.rows("validation"), _unknown(pipeline, rows, np.any)
+    index = index_windows(rows.panel.offsets, spec, part, rows.missing(), unknown)
+    if not len(index):
+        raise DataError(
+            f"Early stopping needs a window whose future of {spec.horizon} rows lies in validation. Received: "
+            f"{splits.count('validation')} validation rows. Raise split.validation, or give more rows."
+        )
+    return index
+
+
+def scored_windows(
+    pipeline: DataPipeline, rows: Rows, splits: Splits, part: str, stride: int = 1, cutoffs: int | None = None
+) -> WindowIndex:
+    """Returns the windows of a part to score.
+
+    Args:
+        stride: Rows between cutoffs.
+        cutoffs: Only the last so many of each series.
+
+    Raises:
+        DataError: There is none.
+    """
+    spec = pipeline.spec.window.replace(stride=stride)
+    unknown = _unknown(pipeline, rows, np.all)
+    index = index_windows(rows.panel.offsets, spec, splits.rows(part), rows.missing(), unknown, "any")
+    if cutoffs is not None:
+        if cutoffs < 1:
+            raise ConfigError(f"`cutoffs` must be an integer >= 1. Received: {cutoffs}")
+        from_end = np.concatenate([np.arange(n)[::-1] for n in np.bincount(index.series, minlength=1)])
+        index = index[from_end < cutoffs]
+    if not len(index):
+        raise DataError(
+            f"The {part} part must hold one window: a future of {spec.horizon} rows, and {spec.lookback} rows without "
+            f"missing values before it. Received: {splits.count(part)} {part} rows. Give more rows, or raise "
+            f"split.{part}."
+        )
+    return index
+
+
+def _unknown(pipeline: DataPipeline, rows: Rows, how: Any) -> Any:
+    """Returns where nobody measured `any` or `all` of the targets, `(R,)`."""
+    columns = [rows.panel.column(name) for name in pipeline.spec.targets]
+    return how(np.isnan(rows.panel.values[:, columns]), axis=1)
