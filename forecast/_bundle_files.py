@@ -66,17 +66,12 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, name: str, version: int, files: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Writes `manifest.json` through to the disk; it is what makes a folder a version."""
-    about = _plain(
-        {
-            **content,
-            "format": FORMAT,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": _versions(),
-        }
-    )
-    about.pop("digest", None)
+    stamp = datetime.now(UTC).isoformat(timespec="seconds")
+    head = {"format": FORMAT, "name": name, "version": version, "created": stamp, "versions": _versions()}
+    rest = {key: value for key, value in content.items() if key not in {*head, "files", "digest"}}
+    about = _plain({**head, **rest, "files": files})
     about["digest"] = _digest(about)
     with open(folder / MANIFEST, "w", encoding="utf-8") as file:
         json.dump(about, file, indent=1, ensure_ascii=False, allow_nan=False)
@@ -152,7 +147,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, entry in files.items():
         size = (folder / name).stat().st_size
         if size != entry["bytes"]:
-            raise BundleError(_changed(folder, name, f"{entry['bytes']:,} bytes", f"{size:,}"))
+            raise BundleError(_changed(folder, name, f"{entry['bytes']:,} bytes", f"{size:,} bytes"))
     return about
 
 
@@ -174,7 +169,7 @@ def check_files(folder: Path, about: Mapping[str, Any]) -> None:
 
 def _changed(folder: Path, name: str, wanted: str, received: str) -> str:
     return (
-        f"{name} must be as it was saved, with {wanted}. Received: {received}, in {folder}. The file was changed or "
+        f"{name} must be as it was saved: {wanted}. Received: {received}, in {folder}. The file was changed or "
         "damaged: copy the version again from where it came, or save the model again."
     )
 

@@ -1,12 +1,12 @@
 """What a picture shows of its data: which series, target and cutoffs, and in which words its title says so.
 
-    series=None     the first that has forecasts; the title says "b (1 of 6 series)"
-    cutoff=None     the last whose whole truth is known
+series=None     the first that has forecasts; the title says "b (1 of 6 series)"
+cutoff=None     the last whose whole truth is known
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,13 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError, UnknownName
 from pipelines.panel import Panel
 
-from .evaluation.scores import _number as number
+from .evaluation.scores import _number
 
 if TYPE_CHECKING:
     from .evaluation.backtest import Backtest
 
 SHOWN = 120  # one-step forecasts in one picture
-PAST = 30  # rows before the cutoff, at least
+PAST = 20  # rows before the cutoff, at least
 
 
 def series_number(panel: Panel, series: Any) -> int:
@@ -40,15 +40,23 @@ def one_of(kind: str, name: str | None, choices: tuple[str, ...]) -> str:
     return name
 
 
-def series_and_target(backtest: Backtest, series: str | None, target: str | None) -> tuple[int, int]:
-    """Returns the numbers of the series and of the target; DataError where the series has no forecast."""
-    panel, index = backtest.panel, backtest.index
-    k = backtest.targets.index(one_of("target", target, backtest.targets))
-    if not len(index):
-        raise DataError(f"A backtest must hold a forecast. Received: none on {backtest.part}. Give more rows.")
-    s = int(index.series[0]) if series is None else series_number(panel, series)
-    if not (index.series == s).any():
-        raise no_forecast(panel.ids[s], (panel.ids[i] for i in np.unique(index.series)))
+def series_and_target(backtests: Sequence[Backtest], series: str | None, target: str | None) -> tuple[int, int]:
+    """Returns the numbers of the series and of the target; by default the first series that has most to show.
+
+    Raises:
+        UnknownName: There is no such series or target.
+        DataError: The series has no forecast.
+    """
+    panel, targets = backtests[0].panel, backtests[0].targets
+    k = targets.index(one_of("target", target, targets))
+    there = np.sum(
+        [np.isin(np.arange(len(panel.ids)), backtest.index.series) for backtest in backtests], axis=0
+    )  # (S,)
+    if not there.any():
+        raise DataError(f"A backtest must hold a forecast. Received: none on {backtests[0].part}. Give more rows.")
+    s = int(np.argmax(there)) if series is None else series_number(panel, series)
+    if not there[s]:
+        raise no_forecast(panel.ids[s], (panel.ids[i] for i in np.flatnonzero(there)))
     return s, k
 
 
@@ -56,7 +64,9 @@ def no_forecast(series: str, there: Iterable[str]) -> DataError:
     """Returns the error for a series that nothing was forecast of."""
     names = list(there)
     some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    return DataError(f"The series to draw must have forecasts. Received: {series!r}, which has none. Choose from: {some}")
+    return DataError(
+        f"The series to draw must have forecasts. Received: {series!r}, which has none. Choose from: {some}"
+    )
 
 
 def windows(backtest: Backtest, s: int, k: int, cutoff: Any) -> np.ndarray:
@@ -74,8 +84,8 @@ def windows(backtest: Backtest, s: int, k: int, cutoff: Any) -> np.ndarray:
         if wanted not in ds:
             nearest = int(ds[np.argmin(np.abs(ds - wanted))])
             raise ConfigError(
-                f"`cutoff` must be one that was forecast from: {many(len(ds), 'stamp')}, {panel.stamp(int(ds[0]), s)} to "
-                f"{panel.stamp(int(ds[-1]), s)}. Received: {cutoff!r}. The nearest is {panel.stamp(nearest, s)}."
+                f"`cutoff` must be one that was forecast from: {many(len(ds), 'stamp')}, {panel.stamp(int(ds[0]), s)} "
+                f"to {panel.stamp(int(ds[-1]), s)}. Received: {cutoff!r}. The nearest is {panel.stamp(nearest, s)}."
             )
         first = int(np.flatnonzero(ds == wanted)[0])
         return which[first : first + (SHOWN if single else 1)]
@@ -96,6 +106,8 @@ def instant(panel: Panel, s: int, stamp: Any) -> int:
         if not panel.dated:
             return int(stamp)
         when = pd.Timestamp(stamp).as_unit("ns")
+        if when is pd.NaT:
+            raise ValueError
         if when.tz is not None:
             return int(when.value)
         return int(panel.calendars[s].utc(np.array([when.value]))[0])
@@ -123,17 +135,16 @@ def values(panel: Panel, column: str, rows: slice) -> np.ndarray:
     return np.array(panel.values[rows, panel.column(column)], np.float64)
 
 
-def maes(backtest: Backtest, which: np.ndarray, k: int, steps: slice = slice(None)) -> str:
-    """Returns "1.310 dollars, naive 1.200" for some windows: over what happened and both had forecast."""
+def maes(backtest: Backtest, which: np.ndarray, k: int, steps: slice = slice(None), unit: str = "") -> str:
+    """Returns "1.310 dollars (naive 1.200)" for some windows: over what happened and both had forecast."""
     truth, mine, naive = (
         y[which, steps, k] for y in (backtest.y_true, backtest.y_pred[backtest.model], backtest.y_pred["naive"])
     )
     there = ~np.isnan(truth + mine + naive)
     if not there.any():
         return "unknown, nothing was observed"
-    unit = f" {backtest.unit}" if backtest.unit else ""
     model, bar = (float(np.abs(y - truth)[there].mean()) for y in (mine, naive))
-    return f"{number(model)}{unit}, naive {number(bar)}"
+    return f"{number(model)}{unit and ' '}{unit} (naive {number(bar)})"
 
 
 def name_of(panel: Panel, s: int, target: str) -> str:
@@ -146,6 +157,11 @@ def name_of(panel: Panel, s: int, target: str) -> str:
 def with_unit(name: str, unit: str) -> str:
     """Returns "Close, dollars"."""
     return f"{name}, {unit}" if unit else name
+
+
+def number(value: float) -> str:
+    """Returns four digits, as the table of scores does, but millions as on an axis: "1,234,000"."""
+    return f"{float(f'{value:.4g}'):,.0f}" if 1e5 <= abs(value) < 1e12 else _number(value)
 
 
 def many(count: int, what: str) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 # Largest size of each entry in bytes; no other entry is allowed.
 ENTRIES = {"config.json": 16 * 2**20, "metadata.json": 64 * 2**10, "model.weights.h5": 4 * 2**30}
-
-# An HDF5 file of weights has a handful of objects for each layer.
-MAX_OBJECTS = 100_000
 
 
 def load_network(path: str | Path, custom_objects: Mapping[str, Any] | None = None) -> keras.Model:
@@ -61,9 +59,12 @@ def load_network(path: str | Path, custom_objects: Mapping[str, Any] | None = No
     try:
         model = keras.models.load_model(path, custom_objects=dict(custom_objects or {}), compile=False, safe_mode=True)
     except Exception as error:  # the file is input: whatever Keras trips over is its fault, not a bug of ours
+        advice = f"Install Keras {written_by}, which wrote it: this is {keras.__version__}."
+        if written_by == keras.__version__:
+            advice = "The file is damaged, or was made by hand: save the model again."
+        cause = str(error).rpartition("Exception encountered: ")[2]  # after a whole configuration
         raise BundleError(
-            f"Keras must be able to build the network in {path}. Received: {_short(error)}. It was written by Keras "
-            f"{written_by}, this is Keras {keras.__version__}: install that version, or save the model again."
+            f"Keras must be able to build the network in {path}. Received: {_short(cause)}. {advice}"
         ) from error
     if not isinstance(model, keras.Model):
         raise BundleError(f"{path} must hold a keras.Model. Received: a {type(model).__name__}. Save the whole model.")
@@ -106,12 +107,12 @@ def _entries(path: Path) -> dict[str, bytes]:
 
 
 def _check_entry(info: zipfile.ZipInfo, rule: str, path: Path, advice: str) -> None:
-    # Keras stores entries as they are: an entry that is larger than what lies in the file is a bomb.
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 0x1:
-        raise BundleError(
-            f"{rule}. Received in {path}: {info.filename}, {info.compress_size:,} bytes that claim to be "
-            f"{info.file_size:,}, compressed or encrypted. {advice}."
-        )
+    # Keras stores entries as they are: one that claims more than what lies in the file is a bomb.
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
+        raise BundleError(f"{rule}. Received in {path}: {info.filename}, compressed or encrypted. {advice}.")
+    if info.file_size != info.compress_size:
+        sizes = f"{info.filename}, which claims {info.file_size:,} bytes and stores {info.compress_size:,}"
+        raise BundleError(f"{rule}. Received in {path}: {sizes}. {advice}.")
     if info.file_size > ENTRIES[info.filename]:
         raise BundleError(
             f"{info.filename} in a .keras file may have {ENTRIES[info.filename]:,} bytes. Received in {path}: "
@@ -132,17 +133,24 @@ def _json(text: bytes, path: Path, name: str) -> dict[str, Any]:
 
 
 def _check_classes(config: dict[str, Any], custom: frozenset[str], path: Path) -> None:
-    todo: list[tuple[Any, str]] = [(config, "network")]
+    todo: list[tuple[Any, str]] = [(config, "")]
     while todo:
         node, where = todo.pop()
         if isinstance(node, dict):
-            if "class_name" in node and not allowed(node, custom):
-                raise BundleError(_refusal(node, where, path))
-            name = node.get("name")
-            here = f"{where} > {name}" if isinstance(name, str) and "class_name" in node else where
-            todo += [(value, here) for value in node.values()]
+            if "class_name" in node:
+                where = _inside(node, where)
+                if not allowed(node, custom):
+                    raise BundleError(_refusal(node, where, path))
+            todo += [(value, where) for value in node.values()]
         elif isinstance(node, list):
             todo += [(value, where) for value in node]
+
+
+def _inside(node: dict[str, Any], where: str) -> str:
+    """Returns the way to a part of the network, such as "forecaster > lstm > head"."""
+    inner = node.get("config")
+    name = node.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
+    return f"{where} > {name}" if where and isinstance(name, str) else name if isinstance(name, str) else where
 
 
 def _refusal(node: dict[str, Any], where: str, path: Path) -> str:
@@ -154,23 +162,23 @@ def _refusal(node: dict[str, Any], where: str, path: Path) -> str:
         full += f", registered as {registered}"
     head = (
         f"A network may hold Keras's own layers and those that custom_objects names. Received: {full[:200]} "
-        f"({where[:200]}) in {path}."
+        f"in {where[:200] or 'the network'}, in {path}."
     )
     if name in ("Lambda", "__lambda__"):
         return (
             f"{head} A Lambda can run any code on this machine. If the network is yours, write it with keras.ops or as "
             "a layer class instead, and save again; otherwise do not load it."
         )
-    own = (
-        not str(module or "").startswith(("keras", "builtins")) and isinstance(name, str) and not name.startswith("__")
-    )
+    package = str(module or "").partition(".")[0]
+    own = package not in {"keras", *sys.stdlib_module_names} and isinstance(name, str) and not name.startswith("__")
     if own:
         return (
             f"{head} If it is yours and you trust this file, load with custom_objects={{{str(what)[:80]!r}: ...}}; "
             "otherwise do not load it."
         )
     return (
-        f"{head} It can run code or read files on this machine, or is not known to be harmless. Do not load this file."
+        f"{head} It may run code or read files on this machine. Do not load this file; if the network is yours, build "
+        "it without."
     )
 
 
@@ -187,23 +195,30 @@ def _check_weights(data: bytes, path: Path) -> None:
 def _check_objects(file: Any, path: Path) -> None:
     import h5py
 
-    todo, seen = [file], 0
+    todo, seen = [file], {_address(file)}
     while todo:
         group = todo.pop()
         for name in group:
-            seen += 1
-            if seen > MAX_OBJECTS:  # also ends a group that contains itself
-                raise _weights(path, group, name, f"more than {MAX_OBJECTS:,} objects, or a group that contains itself")
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 raise _weights(path, group, name, f"a {type(link).__name__}, which points elsewhere")
             item = group[name]
+            if _address(item) in seen:  # would go round for ever, or read one array many times
+                raise _weights(path, group, name, "something that lies in another place, too")
+            seen.add(_address(item))
             if isinstance(item, h5py.Group):
                 todo.append(item)
             elif isinstance(item, h5py.Dataset):
                 _check_dataset(item, path, group, name)
             else:
                 raise _weights(path, group, name, f"a {type(item).__name__}")
+
+
+def _address(item: Any) -> int:
+    import h5py
+
+    address: int = h5py.h5o.get_info(item.id).addr
+    return address
 
 
 def _check_dataset(item: Any, path: Path, group: Any, name: str) -> None:
@@ -229,7 +244,7 @@ def _rule() -> str:
     return "model.weights.h5 must hold plain arrays of numbers, stored in the file itself."
 
 
-def _short(error: BaseException) -> str:
-    """Returns the first line of a message: Keras appends whole configurations."""
+def _short(error: BaseException | str) -> str:
+    """Returns the beginning of a message, without a full stop: Keras's go on for pages."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:300] + "..."
+    return text.rstrip(".") if len(text) <= 300 else text[:300] + "..."

@@ -8,14 +8,15 @@
     +-----------------------------+
 
 Colours are those of Okabe and Ito (2008), https://jfly.uni-koeln.de/color/, which colour-blind people tell apart; the
-naive line differs by its dashes, too. All is set on the one Axes: matplotlib's own settings are neither read for colours
-nor changed. matplotlib is imported when the first picture is drawn.
+naive line differs by its dashes, too. All is set on the one Axes: matplotlib's own settings are never changed.
+matplotlib is imported when the first picture is drawn.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
 TRUTH = "#000000"
 MODEL = "#0072B2"
 FITTED = "#56B4E9"  # the model on rows that it was trained on
-NAIVE = "#707070"
+NAIVE = "#808080"
 OTHER = "#D55E00"  # a second baseline, a mark
 MARK = "#404040"  # vertical lines
 INK = "#222222"
 GRID = "#E4E4E4"
-PART_COLOURS = {"train": "#BBBBBB", "validation": "#56B4E9", "calibration": "#009E73", "test": "#E69F00"}
+PART_COLOURS = {"train": "#BBBBBB", "validation": "#009E73", "calibration": "#CC79A7", "test": "#E69F00"}
 
 SIZE = (9.0, 4.4)  # inches; at DPI it is 900 pixels wide
 DPI = 100
 TITLE, TEXT = 12, 10  # points
 WIDTH = 1.6  # points
-FEW = 60  # so many points of a forecast are marked one by one
+FEW = 30  # so many points of a forecast are marked one by one
+MANY = 2000  # with more points than these, lines get thinner
+
+MODEL_LINE: dict[str, Any] = {"color": MODEL, "linewidth": 2.4, "points": True}
+NAIVE_LINE: dict[str, Any] = {"color": NAIVE, "linewidth": 1.6, "linestyle": "--", "zorder": 2.5}
 
 # Backends that show nothing: a figure of theirs that pyplot knew would never be closed.
 _HEADLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
@@ -47,8 +52,9 @@ _HEADLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 def axes(ax: Axes | None) -> Axes:
     """Returns the given Axes, or those of a new figure.
 
-    pyplot knows the new figure only where it would show it: in a notebook, which shows it once, below the cell; and where
-    the caller has imported pyplot and there is a display. Elsewhere it goes when the Axes go, so that thousands may be drawn.
+    pyplot knows the new figure only where it would show it: in a notebook, which shows it once, below the cell; and
+    where the caller has imported pyplot and there is a display. Elsewhere it goes when the Axes go, so that a job may
+    draw thousands.
     """
     if ax is not None:
         return ax
@@ -64,19 +70,35 @@ def axes(ax: Axes | None) -> Axes:
     return figure.add_subplot(facecolor="white")
 
 
-def line(ax: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str = "", *, points: bool = False, **look: Any) -> None:
+def line(
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    color: str,
+    label: str = "",
+    *,
+    points: bool | np.ndarray = False,
+    **look: Any,
+) -> None:
     """Draws a line that is open where `y` is NaN; a value alone between two gaps is a point, not nothing.
 
     Args:
-        points: Mark every value where they are few.
-        look: Anything that Line2D takes.
+        points: Where to mark values, by number; or whether to, where they are few.
+        look: Anything that Line2D takes; the line is thinner where there are thousands of values.
     """
+    dense = min(1.0, max(0.3, MANY / max(1, len(y))))
     there = np.concatenate([[False], ~np.isnan(y), [False]])
     alone = np.flatnonzero(there[1:-1] & ~there[:-2] & ~there[2:])
-    marked = {"marker": "o", "markersize": 4.0}
-    if not (points and there.sum() <= FEW):
-        marked = {**marked, "markersize": 3.0, "markevery": alone.tolist()} if len(alone) else {}
-    ax.plot(x, y, **{"color": color, "label": label or "_", "linewidth": WIDTH, **marked, **look})
+    if points is True and there.sum() <= FEW:
+        points = np.arange(len(y))
+    marked: dict[str, Any] = {}
+    if isinstance(points, np.ndarray):
+        marked = {"marker": "o", "markersize": 4.5, "markevery": np.union1d(points, alone).tolist()}
+    elif len(alone):
+        marked = {"marker": "o", "markersize": 4.0 * dense, "markevery": alone.tolist()}
+    look = {"linewidth": WIDTH, **look}
+    look["linewidth"] *= dense
+    ax.plot(x, y, color=color, label=label or "_", **marked, **look)
 
 
 def upright(ax: Axes, x: Any, label: str) -> None:
@@ -110,18 +132,32 @@ def finish(ax: Axes, x: np.ndarray, *, title: Iterable[str], xlabel: str, ylabel
     ax.spines[["left", "bottom"]].set_color(MARK)
     ax.grid(True, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
-    rows = _legend(ax)
-    ax.set_title("\n".join(filter(None, title)), x=0, ha="left", color=INK, fontsize=TITLE, pad=8 + 17 * rows, linespacing=1.4)
+    width = ax.bbox.width / ax.figure.dpi  # inches
+    if ax.figure.get_layout_engine() is not None:
+        width *= 1.18  # the margins of matplotlib's default shrink when the layout is computed
+    rows = _legend(ax, width)
+    ax.set_title(
+        "\n".join(textwrap.fill(text, max(20, int(width / 0.082))) for text in title if text),
+        x=0,
+        ha="left",
+        color=INK,
+        fontsize=TITLE,
+        pad=8 + 17 * rows,
+        linespacing=1.4,
+    )
     return ax
 
 
-def _legend(ax: Axes) -> int:
+def _legend(ax: Axes, width: float) -> int:
     """Puts the legend above the data, in as few rows as its width allows; returns how many."""
+    from matplotlib.patches import Patch
+
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return 0
-    width = ax.get_position().width * ax.figure.get_figwidth()  # inches
-    wanted = sum(0.078 * len(label) + 0.6 for label in labels)
+    order = sorted(range(len(labels)), key=lambda i: isinstance(handles[i], Patch))  # lines first, then what is shaded
+    handles, labels = [handles[i] for i in order], [labels[i] for i in order]
+    wanted = sum(0.078 * len(label) + 0.48 for label in labels)
     rows = min(len(labels), math.ceil(wanted / width))
     ax.legend(
         handles,

@@ -31,10 +31,21 @@ from typing import Any
 from pipelines.errors import BundleError, ConfigError, UnknownName
 
 from ._bundle_files import MANIFEST, check_files, describe, read_manifest, write_manifest
-from ._golden import smoke
+from ._golden import answers, smoke
 from ._safe_keras import check_network, load_network
 
-__all__ = ["check_network", "find", "list_bundles", "load_network", "open_bundle", "root", "smoke", "verify", "write"]
+__all__ = [
+    "answers",
+    "check_network",
+    "find",
+    "list_bundles",
+    "load_network",
+    "open_bundle",
+    "root",
+    "smoke",
+    "verify",
+    "write",
+]
 
 _NAME = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -91,7 +102,7 @@ def write(
         files = describe(temporary)
         while True:
             version = max((int(n) for n in _entries(home) if _VERSION.fullmatch(n)), default=0) + 1
-            write_manifest(temporary, {**manifest, "name": name, "version": version, "files": files})
+            write_manifest(temporary, name, version, files, manifest)
             target = home / str(version)
             try:
                 os.rename(temporary, target)  # refuses where another save was faster
@@ -164,7 +175,7 @@ def find(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
     if path.is_dir():
         below = _numbers(path)
         return path / str(below[-1]) if below and not (path / MANIFEST).exists() else path
-    hint = f". Looked in {base}; save one with model.save(name), or set FORECAST_HOME to where yours are."
+    hint = f". Looked in {base.absolute()}; save one with model.save(name), or set FORECAST_HOME to where yours are."
     raise UnknownName.of("bundle", name or str(name_or_path), _names(base), hint)
 
 
@@ -212,9 +223,10 @@ def _row(path: Path, name: str, version: int) -> dict[str, Any]:
     except (BundleError, OSError) as error:
         return {**row, "state": f"broken: {error}"}
     config = _mapping(about.get("config"))
-    model, target = config.get("model"), config.get("target")
+    model, target = config.get("model"), about.get("target") or config.get("target")
     model = model.get("name") if isinstance(model, dict) else model
-    metrics = next((m for m in _nested(about.get("metrics")) if "naive" in m), {})
+    scored = [m for m in _nested(about.get("metrics")) if "naive" in m]
+    metrics = scored[-1] if scored else {}  # test comes after validation
     mine = metrics.get(str(model)) or next((v for k, v in metrics.items() if "naive" not in k), None)
     return {
         **row,
