@@ -46,6 +46,7 @@ class Forecaster:
         lookback: Rows the model sees.
         horizon: Rows one call predicts.
         config: All settings at once; the arguments go over it.
+        custom_objects: Your own Keras layers in your own model, by name, so that it can be saved and loaded.
         settings: Any other field of `forecast.config.ForecastConfig`, such as `calendar="XNYS"`,
             `features=["day_of_week"]`, `training={"epochs": 20}`.
 
@@ -70,6 +71,7 @@ class Forecaster:
         lookback: int | None = None,
         horizon: int | None = None,
         config: ForecastConfig | dict[str, Any] | None = None,
+        custom_objects: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         base = config.model_dump() if isinstance(config, ForecastConfig) else dict(config or {})
@@ -82,7 +84,7 @@ class Forecaster:
         }
         settings.update({name: value for name, value in given.items() if value is not None})
         self.config = ForecastConfig(**merge(base, settings))
-        self.own = own
+        self.own, self.custom_objects = own, custom_objects
         if own is None and self.config.model.name != "own":
             from .models import registry
 

@@ -51,7 +51,7 @@ def load(
     load_keras()
     network = bundle.load_network(path / "model.keras", custom_objects)
     bundle.smoke(network, path / "golden.npz")
-    forecaster = cls(config=ForecastConfig(**manifest["config"]))
+    forecaster = cls(config=ForecastConfig(**manifest["config"]), custom_objects=custom_objects)
     forecaster._network = network
     forecaster._pipeline = DataPipeline.load(path)
     forecaster.manifest_ = manifest
@@ -63,23 +63,22 @@ def load(
 def _fill(forecaster: Forecaster, path: Path) -> None:
     import keras
 
-    from .training.data import feed
+    from .models._shell import input_names
 
     network, pipeline, panel = forecaster.network_, forecaster.pipeline_, forecaster.panel_
     bare = keras.models.clone_model(network)  # without optimizer: half the size, and nothing to run at loading
     bare.set_weights(network.get_weights())
     bare.save(path / "model.keras")
+    bundle.check_network(path / "model.keras", forecaster.custom_objects)  # what could not be loaded is not saved
     pipeline.save(path)
     index = _golden_windows(forecaster)
     inputs, _ = pipeline.batch(pipeline.transform(panel), index, future=False)
-    from .models._shell import input_names
-
-    names = input_names(network)
-    answer = network(feed(inputs, names), training=False)
-    np.savez_compressed(path / "golden.npz", allow_pickle=False, **{n: inputs[n] for n in names}, y=np.asarray(answer))
+    inputs = {name: inputs[name] for name in input_names(network)}
+    np.savez_compressed(path / "golden.npz", **inputs, y=bundle.answers(network, inputs))
     if forecaster.run_ is not None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
-    forecaster.plot("forecast").get_figure(root=True).savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
+    axes: Any = forecaster.plot("forecast")
+    axes.figure.savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
 
 
 def _golden_windows(forecaster: Forecaster) -> WindowIndex:

@@ -129,7 +129,9 @@ class DataPipeline:
         """Returns the data columns to read, targets first, given all there are."""
         spec = self.spec
         made = [features.make(text, spec.targets[0], columns) for text in spec.features]
-        return tuple(dict.fromkeys([*spec.targets, *spec.past, *spec.known, *spec.static, *(c for f in made for c in f.inputs)]))
+        return tuple(
+            dict.fromkeys([*spec.targets, *spec.past, *spec.known, *spec.static, *(c for f in made for c in f.inputs)])
+        )
 
     def _prepare(self, columns: tuple[str, ...]) -> None:
         spec = self.spec
@@ -168,7 +170,7 @@ class DataPipeline:
         self.scaler_ = Scaler(self.spec.scaling, logged=self.levels_)
         self.scaler_.fit(self._training_rows(panel, firsts, ends, report))
         if self.spec.static:
-            values = self._static(panel)
+            values = self._static(panel)[ends > firsts]
             low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
             self.static_ = (low, np.where(high > low, high - low, 1.0))
         return self
@@ -183,7 +185,11 @@ class DataPipeline:
             low, high = self.bounds_[name] = usual_range(raw, self.spec.cleaning.outlier_factor)
             outside = (raw < low) | (raw > high)
             if report is not None and outside.any():
-                columns = [f"{c} {raw[outside[:, i], i].tolist()[0]:g}" for i, c in enumerate(self.inputs_) if outside[:, i].any()]
+                columns = [
+                    f"{c} {raw[outside[:, i], i].tolist()[0]:g}"
+                    for i, c in enumerate(self.inputs_)
+                    if outside[:, i].any()
+                ]
                 done = "clipped in the inputs" if self.spec.cleaning.outliers == "clip" else "left as they are"
                 report.add(name, "outliers in training rows", outside.sum(), f"such as {', '.join(columns[:3])}", done)
             if self.spec.predict == "return":
@@ -231,14 +237,21 @@ class DataPipeline:
             past = None
             if not self.scaler_.knows(name) or name not in numbers:
                 cold.append(name)
-                end = span.stop if known_until is None else max(int(known_until[s]), span.start + self.spec.window.lookback)
+                end = (
+                    span.stop
+                    if known_until is None
+                    else max(int(known_until[s]), span.start + self.spec.window.lookback)
+                )
                 past = raw[: end - span.start]
             f, b = self.scaler_.pair(name, past)
             inputs[span] = self.scaler_.forward(self._clipped(raw, name)) * f + b
             last[span] = raw[:, :K]
             factor[s], shift[s] = f[:K], b[:K]
             if self.spec.predict == "return":
-                sigma[s] = self.sigma_[name] if name in self.sigma_ else self._return_sigma(past[:, :K] if past is not None else raw[:, :K], name)
+                learned = self.sigma_.get(name)
+                sigma[s] = (
+                    self._return_sigma((raw if past is None else past)[:, :K], name) if learned is None else learned
+                )
         return Rows(
             panel=panel,
             inputs=inputs,
@@ -252,7 +265,9 @@ class DataPipeline:
             cold=tuple(cold),
         )
 
-    def batch(self, rows: Rows, index: WindowIndex, future: bool = True) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    def batch(
+        self, rows: Rows, index: WindowIndex, future: bool = True
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """Returns the inputs of a network and what it should answer, float32.
 
         Returns:
@@ -361,7 +376,7 @@ class DataPipeline:
             "sigma": np.array([self.sigma_.get(name, np.ones(K)) for name in self.ids_]).reshape(-1, K),
             "static": np.array(self.static_ if self.static_ else np.empty((2, 0))),
         }
-        np.savez_compressed(folder / "pipeline.npz", allow_pickle=False, **arrays)
+        np.savez_compressed(folder / "pipeline.npz", **arrays)
 
     @classmethod
     def load(cls, folder: Path) -> "DataPipeline":

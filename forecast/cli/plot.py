@@ -1,7 +1,7 @@
 """`forecast plot`: a picture of a bundle and its data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,5 +30,6 @@ def plot(
         raise ConfigError(f"`--out` must lie in a folder that exists. Received: {out}")
     model = bundle(name, folder)
     options = {"series": series} if series else {}
-    model.plot(kind, rows_of(model, data), **options).get_figure(root=True).savefig(out, bbox_inches="tight", dpi=120)
+    axes: Any = model.plot(kind, rows_of(model, data), **options)
+    axes.figure.savefig(out, bbox_inches="tight", dpi=120)
     say(f"picture {out}")

@@ -71,7 +71,7 @@ def set_forget_bias(model: keras.Model, value: float) -> keras.Model:
     for layer in model.layers:
         for one in (layer, getattr(layer, "forward_layer", None), getattr(layer, "backward_layer", None)):
             if isinstance(one, keras.layers.LSTM) and one.use_bias:
-                bias = np.array(one.cell.bias)  # gates i, f, c, o
+                bias = np.array(keras.ops.convert_to_numpy(one.cell.bias))  # gates i, f, c, o
                 bias[one.units : 2 * one.units] = value
                 one.cell.bias.assign(bias)
     return model

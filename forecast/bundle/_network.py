@@ -2,7 +2,7 @@
 
     model.keras, a zip
     |- metadata.json         which Keras wrote it
-    |- config.json           the network: every class in it must be in the allow-list (`_keras_allowed`)
+    |- config.json           the network: every class in it must be in the allow-list (`_allowed`)
     `- model.weights.h5      the weights: plain numbers that lie in this file, all of them
 
     1. the zip      exactly these three entries, stored as they are (so no zip bomb), bounded in size
@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import BundleError
 
-from ._keras import load_keras
-from ._keras_allowed import allowed
+from .._keras import load_keras
+from ._allowed import allowed
 
 if TYPE_CHECKING:
     import keras

@@ -1,4 +1,4 @@
-"""What a saved network may be made of: the allow-list of `_safe_keras`, in code and never in the file that is read.
+"""What a saved network may be made of: the allow-list of `_network`, in code and never in the file that is read.
 
     {"module": "keras.layers", "class_name": "LSTM", "registered_name": null, "config": {...}}
                `-- a key of ALLOWED   `-- in its set    `-- absent, or the class name itself

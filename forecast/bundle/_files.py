@@ -9,7 +9,7 @@
 
 Sizes and hashes are compared before any file is parsed. They find damage, half copies and careless edits. They do not
 find a forger, who can write a manifest, too; so what is parsed afterwards is parsed as if it came from one: JSON, npz
-without pickle, and a network by `_safe_keras`.
+without pickle, and a network by `_network`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 from pipelines.errors import BundleError
 
-from ._safe_arrays import check_arrays
+from ._arrays import check_arrays
 
 FORMAT = 1
 MANIFEST = "manifest.json"

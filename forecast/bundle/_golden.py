@@ -18,7 +18,7 @@ import numpy as np
 
 from pipelines.errors import BundleError
 
-from ._keras import load_keras
+from .._keras import load_keras
 
 if TYPE_CHECKING:
     import keras

@@ -30,9 +30,9 @@ from typing import Any
 
 from pipelines.errors import BundleError, ConfigError, UnknownName
 
-from ._bundle_files import MANIFEST, check_files, describe, read_manifest, write_manifest
+from ._files import MANIFEST, check_files, describe, read_manifest, write_manifest
 from ._golden import answers, smoke
-from ._safe_keras import check_network, load_network
+from ._network import check_network, load_network
 
 __all__ = [
     "answers",
