@@ -117,9 +117,10 @@ def _outliers(panel: Panel, factor: float) -> list[str]:
             outside = values[:, c][(values[:, c] < low[c]) | (values[:, c] > high[c])]
             if len(outside):
                 extreme = outside[np.argmax(abs(outside - (low[c] + high[c]) / 2))]
+                many = f"{len(outside):,} outlier{'s' if len(outside) > 1 else ''}"
                 sentences.append(
-                    f"{unique_id}: {len(outside):,} outlier{'s' if len(outside) > 1 else ''} in {name} (such as "
-                    f"{extreme:,.6g}; usual is {low[c]:,.6g} .. {high[c]:,.6g}): reported; cleaning.outliers=clip clips them."
+                    f"{unique_id}: {many} in {name} (such as {extreme:,.6g}; "
+                    f"usual is {low[c]:,.6g} .. {high[c]:,.6g}): reported; cleaning.outliers=clip clips them."
                 )
     return (
         sentences

@@ -8,10 +8,12 @@ manifest.json   config, data, split, scores beside naive, versions, checksums
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from pipelines.cleaning import CleaningReport
 from pipelines.errors import DataError
@@ -24,6 +26,7 @@ from .selection import training_windows
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
+    from .training.fit import TrainingRun
 
 GOLDEN = 4  # windows kept for the check after loading
 
@@ -55,15 +58,26 @@ def load(
     forecaster._network = network
     forecaster._pipeline = DataPipeline.load(path)
     forecaster.manifest_ = manifest
+    forecaster.run_ = _run(path, manifest["training"])
     forecaster.unit_ = manifest["unit"]
     forecaster.source_ = manifest["data"]["source"]
     return forecaster
+
+
+def _run(path: Path, about: dict[str, Any]) -> TrainingRun | None:
+    """Returns how the network was trained, where the bundle tells."""
+    from .training.fit import TrainingRun
+
+    if not (path / "history.csv").is_file():
+        return None
+    return TrainingRun(pd.read_csv(path / "history.csv"), about["best_epoch"], about["interrupted"])
 
 
 def _fill(forecaster: Forecaster, path: Path) -> None:
     import keras
 
     from .models._shell import input_names
+    from .training.data import feed
 
     network, pipeline, panel = forecaster.network_, forecaster.pipeline_, forecaster.panel_
     bare = keras.models.clone_model(network)  # without optimizer: half the size, and nothing to run at loading
@@ -73,12 +87,15 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     pipeline.save(path)
     index = _golden_windows(forecaster)
     inputs, _ = pipeline.batch(pipeline.transform(panel), index, future=False)
-    inputs = {name: inputs[name] for name in input_names(network)}
-    np.savez_compressed(path / "golden.npz", **inputs, y=bundle.answers(network, inputs))
+    names = input_names(network)
+    inputs = {name: inputs[name] for name in names}
+    golden: dict[str, Any] = {**inputs, "y": bundle.answers(network, feed(inputs, names))}
+    np.savez_compressed(path / "golden.npz", **golden)
     if forecaster.run_ is not None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
-    axes: Any = forecaster.plot("forecast")
-    axes.figure.savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
+    with contextlib.suppress(DataError):  # data that end in a long gap have no forecast to draw; they have a network
+        axes: Any = forecaster.plot("forecast")
+        axes.figure.savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
 
 
 def _golden_windows(forecaster: Forecaster) -> WindowIndex:

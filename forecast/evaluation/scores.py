@@ -93,7 +93,7 @@ class Scores:
 
     def _repr_html_(self) -> str:
         sentences = "".join(f"<p><b>{line}</b></p>" for line in self.verdict.splitlines())
-        return self.table.map(_number).to_html() + sentences
+        return self.table.map(number).to_html() + sentences
 
     def _sentence(self, target: str) -> str:
         mae: Any = self.table.xs(target, level="target")["mae"]
@@ -102,13 +102,13 @@ class Scores:
             return f"No verdict on {target}: nothing was observed on {self.many}."
         unit = f" {self.unit}" if self.unit else ""
         of = f" for {target}" if self.table.index.unique("target").size > 1 else ""
-        numbers = f"MAE {_number(mine)} against {_number(naive)}{unit}{_percent(mine, naive)}"
+        numbers = f"MAE {number(mine)} against {number(naive)}{unit}{_percent(mine, naive)}"
         sentence = f"{_against(mine, naive).capitalize()} naive{of} on {self.many}: {numbers}."
         bars = mae.drop(self.model)
         best = bars.idxmin()
         if best != "naive" and bars[best] < naive * (1 - LEVEL):
             name = str(best).replace("_", " ")
-            numbers = f"{_number(bars[best])}{unit}{_percent(mine, bars[best])}"
+            numbers = f"{number(bars[best])}{unit}{_percent(mine, bars[best])}"
             sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {numbers}."
         return sentence
 
@@ -126,10 +126,13 @@ def _percent(mine: float, bar: float) -> str:
     return f" ({abs(change):.1f} % {'higher' if change > 0 else 'lower'})"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Returns a score for people: four digits, "-" where there is none."""
     if np.isnan(value):
         return "-"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if 1e4 <= abs(value) < 1e12:
+        return f"{float(f'{value:.4g}'):,.0f}"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:,.{max(0, 3 - int(np.floor(np.log10(abs(value)))) if value else 3)}f}"
     return f"{value:.3e}"
 
@@ -137,7 +140,7 @@ def _number(value: float) -> str:
 def _aligned(table: pd.DataFrame) -> str:
     cells = [
         ["", *table.columns],
-        *([str(name), *map(_number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)),
+        *([str(name), *map(number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)),
     ]
     widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
     return "\n".join(

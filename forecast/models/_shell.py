@@ -98,19 +98,40 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
     if not model.built:
         model.build((None, shapes.lookback, shapes.features))
     names = input_names(model)
-    past = model.inputs[names.index("past")].shape[1:]
-    wanted = (shapes.lookback, shapes.features)
-    if any(have not in (None, want) for have, want in zip(past, wanted, strict=False)) or len(past) != 2:
+    if "past" not in names:
         raise ConfigError(
-            f"The model's past input must be (lookback {shapes.lookback}, inputs {shapes.features}). "
-            f"Received: {tuple(past)}."
+            f"One input of a model is named past. Received: {', '.join(names)}. Rename it in keras.Input."
+        )
+    for name, tensor in zip(names, model.inputs, strict=True):
+        _refuse_other_sizes(name, tuple(tensor.shape[1:]), shapes)
+    if shapes.static and "static" not in names:
+        raise ConfigError(
+            f"The model takes no static covariates. Received: {shapes.static}. Leave them out, or give it an input named "
+            "static."
         )
     answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
     if answer == (H, K):
         return model
     if answer == (H * K,):
-        return keras.Sequential([model, keras.layers.Reshape((H, K), name="answer")], name=model.name + "_core")
+        inputs = model.inputs[0] if names == ("past",) else dict(zip(names, model.inputs, strict=True))
+        shaped = keras.layers.Reshape((H, K))(model.outputs[0])  # (N, H, K)
+        return keras.Model(inputs, shaped, name=f"{model.name}_core")
     raise ConfigError(f"The model's output must be (horizon {H}, targets {K}) or ({H * K},). Received: {answer}.")
+
+
+def _refuse_other_sizes(name: str, received: tuple[int | None, ...], shapes: Shapes) -> None:
+    if name == "series":  # Keras takes (N, 1), too
+        return
+    sizes = {
+        "past": {"lookback": shapes.lookback, "inputs": shapes.features},
+        "known": {"lookback + horizon": shapes.lookback + shapes.horizon, "known covariates": shapes.known},
+        "static": {"static covariates": shapes.static},
+    }[name]
+    fits = len(received) == len(sizes)
+    fits &= all(have in (None, want) for have, want in zip(received, sizes.values(), strict=False))
+    if not fits:
+        wanted = ", ".join(f"{what} {size}" for what, size in sizes.items())
+        raise ConfigError(f"The model's {name} input must be ({wanted}). Received: {received}.")
 
 
 def _input(name: str, shapes: Shapes) -> keras.KerasTensor:

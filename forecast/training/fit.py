@@ -95,14 +95,17 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
         progress.end()
     keep.restore()
     history = pd.DataFrame(rows)
-    if len(rows) > 1 and not np.isfinite(history["loss"].iloc[-1]):
+    last = history.iloc[-1]
+    broken = [name for name in ("loss", "val_loss") if len(rows) > 1 and not np.isfinite(last[name])]
+    if broken:
+        which, value = {"loss": "training", "val_loss": "validation"}[broken[0]], last[broken[0]]
         if keep.best_epoch == 0:
             raise DataError(
-                f"The training loss must stay a number. Received: {history['loss'].iloc[-1]} in epoch {len(rows) - 1}. "
-                "Lower training.learning_rate, set training.clip_norm to 1, or look for extreme values: "
-                "`forecast describe` names them."
+                f"The {which} loss must stay a number. Received: {value} in epoch {len(rows) - 1}. Lower "
+                "training.learning_rate, set training.clip_norm to 1, or look for extreme values: `forecast describe` "
+                "names them."
             )
-        progress.say(f"The loss became {history['loss'].iloc[-1]} in epoch {len(rows) - 1}; training stopped.")
+        progress.say(f"The {which} loss became {value} in epoch {len(rows) - 1}; training stopped.")
     if interrupted:
         progress.say(f"Stopped by hand after epoch {len(rows) - 1}; the weights of epoch {keep.best_epoch} are kept.")
     return TrainingRun(history, keep.best_epoch, interrupted)

@@ -15,6 +15,7 @@ import functools
 import ipaddress
 import logging
 import os
+import sys
 import random
 import time
 import warnings
@@ -176,6 +177,24 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _import_curl() -> None:
+    """Imports curl_cffi so that it finds its own libcurl even where TensorFlow, which carries another, came first.
+
+    Without this, yfinance in a process that has imported TensorFlow fails with "Impersonating chrome... is not
+    supported": the symbols of TensorFlow's libcurl are found before those of curl_cffi.
+    """
+    deep = getattr(os, "RTLD_DEEPBIND", 0)  # where there is no such flag, libraries keep their symbols apart anyway
+    flags = sys.getdlopenflags() if deep else 0
+    with contextlib.suppress(ImportError):  # yfinance then falls back on requests
+        try:
+            if deep:
+                sys.setdlopenflags(os.RTLD_NOW | deep)
+            import curl_cffi  # noqa: F401
+        finally:
+            if deep:
+                sys.setdlopenflags(flags)
+
+
 @contextlib.contextmanager
 def _yfinance() -> Iterator[tuple[Any, Any]]:
     """Gives yfinance and the session to use (None: its own), and puts its settings back afterwards."""
@@ -183,6 +202,7 @@ def _yfinance() -> Iterator[tuple[Any, Any]]:
     with warnings.catch_warnings(), contextlib.ExitStack() as undo:
         # yfinance 1.7 calls what pandas 3 deprecates, at import and later; its import puts a filter before the first.
         warnings.filterwarnings("ignore", module=r"yfinance(\.|$)")
+        _import_curl()
         import yfinance as yf
 
         warnings.filterwarnings("ignore", module=r"yfinance(\.|$)")

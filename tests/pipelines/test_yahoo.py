@@ -115,6 +115,13 @@ def test_one_symbol_comes_as_session_dates_with_its_calendar_and_unit(stage):
     assert {name: frame.attrs[name] for name in said} == said
 
 
+def test_yahoo_answers_in_a_process_that_imported_tensorflow_first(stage):
+    """TensorFlow carries a libcurl of its own; curl_cffi must not run into it."""
+    code = "import tensorflow; from pipelines.sources import load; print(len(load('yahoo:ACME')))"
+    child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert child.stdout.split()[-1:] == [str(len(SESSIONS))], child.stderr[-2000:]
+
+
 def test_several_symbols_come_in_the_order_asked_for_and_with_pauses_between_them(stage):
     stage.server.listings["ZETA"] = listing("ZETA", exchange="LSE", zone="Europe/London", opens=time(8), currency="GBp")
     frame = sources.load("yahoo:zeta, ACME,ZETA?start=2024-03-01&end=2024-03-05", pause="0.25")

@@ -19,14 +19,14 @@ from pipelines.errors import ConfigError, DataError, NotFitted, did_you_mean
 from pipelines.splits import PARTS
 from pipelines.windows import WindowIndex
 
+from .. import plotting
 from . import _picked as picked
-from . import plotting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .evaluation.backtest import Backtest
-    from .forecaster import Forecaster
+    from ..evaluation.backtest import Backtest
+    from ..forecaster import Forecaster
 
 
 def picture(kind: str, options: Iterable[str]) -> Callable[..., Axes]:

@@ -23,7 +23,7 @@ from . import _style as style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .evaluation.backtest import Backtest
+    from ..evaluation.backtest import Backtest
 
 
 def plot_history(history: pd.DataFrame, best_epoch: int, *, loss: str = "", ax: Axes | None = None) -> Axes:

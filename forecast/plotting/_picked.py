@@ -15,10 +15,10 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError, UnknownName
 from pipelines.panel import Panel
 
-from .evaluation.scores import _number
+from ..evaluation.scores import number
 
 if TYPE_CHECKING:
-    from .evaluation.backtest import Backtest
+    from ..evaluation.backtest import Backtest
 
 SHOWN = 120  # one-step forecasts in one picture
 PAST = 20  # rows before the cutoff, at least
@@ -157,11 +157,6 @@ def name_of(panel: Panel, s: int, target: str) -> str:
 def with_unit(name: str, unit: str) -> str:
     """Returns "Close, dollars"."""
     return f"{name}, {unit}" if unit else name
-
-
-def number(value: float) -> str:
-    """Returns four digits, as the table of scores does, but millions as on an axis: "1,234,000"."""
-    return f"{float(f'{value:.4g}'):,.0f}" if 1e5 <= abs(value) < 1e12 else _number(value)
 
 
 def many(count: int, what: str) -> str:

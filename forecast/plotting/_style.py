@@ -86,7 +86,7 @@ def line(
         points: Where to mark values, by number; or whether to, where they are few.
         look: Anything that Line2D takes; the line is thinner where there are thousands of values.
     """
-    dense = min(1.0, max(0.3, MANY / max(1, len(y))))
+    dense = min(1.0, max(0.4, MANY / max(1, len(y))))
     there = np.concatenate([[False], ~np.isnan(y), [False]])
     alone = np.flatnonzero(there[1:-1] & ~there[:-2] & ~there[2:])
     if points is True and there.sum() <= FEW:
@@ -137,7 +137,7 @@ def finish(ax: Axes, x: np.ndarray, *, title: Iterable[str], xlabel: str, ylabel
         width *= 1.18  # the margins of matplotlib's default shrink when the layout is computed
     rows = _legend(ax, width)
     ax.set_title(
-        "\n".join(textwrap.fill(text, max(20, int(width / 0.082))) for text in title if text),
+        "\n".join(textwrap.fill(text, max(20, int(width / 0.09))) for text in title if text),
         x=0,
         ha="left",
         color=INK,
@@ -150,6 +150,7 @@ def finish(ax: Axes, x: np.ndarray, *, title: Iterable[str], xlabel: str, ylabel
 
 def _legend(ax: Axes, width: float) -> int:
     """Puts the legend above the data, in as few rows as its width allows; returns how many."""
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles, labels = ax.get_legend_handles_labels()
@@ -159,7 +160,7 @@ def _legend(ax: Axes, width: float) -> int:
     handles, labels = [handles[i] for i in order], [labels[i] for i in order]
     wanted = sum(0.078 * len(label) + 0.48 for label in labels)
     rows = min(len(labels), math.ceil(wanted / width))
-    ax.legend(
+    legend = ax.legend(
         handles,
         labels,
         loc="lower left",
@@ -172,6 +173,9 @@ def _legend(ax: Axes, width: float) -> int:
         columnspacing=1.5,
         borderaxespad=0.1,
     )
+    for handle in legend.legend_handles:
+        if isinstance(handle, Line2D):
+            handle.set_linewidth(max(1.5, handle.get_linewidth()))  # a thin line has no colour in a legend
     return rows
 
 

@@ -32,8 +32,8 @@ from ._diagnostics import plot_error_by_step, plot_history, plot_splits
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .evaluation.backtest import Backtest
-    from .forecaster import Forecaster
+    from ..evaluation.backtest import Backtest
+    from ..forecaster import Forecaster
 
 __all__ = [
     "draw",
@@ -187,10 +187,10 @@ def plot_future(
     style.line(ax, x, values, style.TRUTH, "truth")
     naive = np.full(len(ahead), observed[-1] if len(observed) else np.nan)
     style.line(ax, ahead, naive, label="naive", **style.NAIVE_LINE)
-    for column in reversed([c for c in mine.columns if c.startswith("y_pred_lo_")]):
-        level = column.removeprefix("y_pred_lo_")
+    levels = [column.removeprefix("y_pred_lo_") for column in mine.columns if column.startswith("y_pred_lo_")]
+    for i, level in enumerate(sorted(levels, key=float, reverse=True)):  # the widest lies below
         low, high = (mine[f"y_pred_{side}_{level}"].to_numpy(float) for side in ("lo", "hi"))
-        ax.fill_between(ahead, low, high, color=style.MODEL, alpha=0.2, linewidth=0, label=f"{level} %")
+        ax.fill_between(ahead, low, high, color=style.MODEL, alpha=0.15 + 0.12 * i, linewidth=0, label=f"{level} %")
     style.line(ax, ahead, mine["y_pred"].to_numpy(float), label=model, **style.MODEL_LINE)
     at = panel.stamp(cutoff, s)
     style.upright(ax, np.asarray(panel.stamps_of(np.array([cutoff]), s))[0], f"cutoff {at}")
