@@ -41,11 +41,12 @@ class ModelSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        """Takes "lstm" and {"name": "lstm", "units": 32}, too."""
+        """Takes "lstm" and {"name": "lstm", "units": 32}, too; an option beside `options` goes over them."""
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict) and "options" not in value:
-            return {"name": value.get("name", "lstm"), "options": {k: v for k, v in value.items() if k != "name"}}
+        if isinstance(value, dict) and isinstance(value.get("options", {}), dict):
+            given = {k: v for k, v in value.items() if k not in ("name", "options")}
+            return {"name": value.get("name", "lstm"), "options": {**value.get("options", {}), **given}}
         return value
 
 

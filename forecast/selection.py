@@ -31,6 +31,12 @@ def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report:
         if longest - warmup < spec.width:
             of = f" of training in the longest series{f', and features take {warmup} to warm up' if warmup else ''}"
             raise spec.too_short(longest - warmup, of)
+        empty = [name for name, none in zip(pipeline.inputs_, np.isnan(rows.inputs).all(axis=0), strict=True) if none]
+        if empty:
+            raise DataError(
+                f"Every input must hold numbers. Received: nothing but missing values in {', '.join(map(repr, empty))}; "
+                "infinite ones count as missing. Repair the column, or choose another."
+            )
         raise DataError(
             f"One window of {spec.width} rows without missing values must lie in the training rows. Received: "
             f"{int(rows.missing().sum()):,} of {len(panel):,} rows have missing inputs. Raise cleaning.fill_limit, "

@@ -17,6 +17,7 @@ import functools
 import re
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,29 @@ from .errors import ConfigError
 DAY = 86_400_000_000_000  # nanoseconds
 
 # What the usual sampling intervals are, in seconds: a median step within 5 % of one of these is taken for it.
-_NICE_SECONDS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800, 43200)
+_NICE_SECONDS = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    20,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1200,
+    1800,
+    3600,
+    7200,
+    10800,
+    14400,
+    21600,
+    28800,
+    43200,
+)
 
 # Exchanges to compare daily rows with when nobody said which; the larger ones, most traded first.
 _CANDIDATES = ("XNYS", "XLON", "XTKS", "XSHG", "XHKG", "XETR", "XPAR", "XTSE", "XASX", "XBOM", "XSWX", "XKRX")
@@ -68,6 +91,11 @@ class Calendar:
         return self.is_exchange or self.code == "B"
 
     @property
+    def step(self) -> int | None:
+        """Nanoseconds between rows, where that is the same for all rows."""
+        return _fixed_step(self.code) if self.code else None
+
+    @property
     def season_length(self) -> int:
         """Rows per season: 24 for hours, 7 for days, 5 for sessions, 12 for months; 1 where there is no usual one."""
         if not self.code:
@@ -75,12 +103,12 @@ class Calendar:
         if self.sessions:
             return 5
         offset = _offset(self.code)
-        name = re.sub(r"-.*", "", offset.name)
+        name = re.sub(r"-.*", "", offset.rule_code)
         if name in {"MS", "ME", "BMS", "BME", "QS", "QE", "BQS", "BQE"}:
             return max(1, (12 if name.lstrip("B").startswith("M") else 4) // offset.n)
         if name == "W":
             return 52 if offset.n == 1 else 1
-        step = _fixed_step(self.code)
+        step = self.step
         if step is None:
             return 1
         if step == DAY:
@@ -108,7 +136,7 @@ class Calendar:
         """Returns every stamp that is due from `first` to `last`, both included where they are due."""
         if not self.code:
             return np.arange(first, last + 1)
-        step = _fixed_step(self.code)
+        step = self.step
         if step is not None and step < DAY:
             return first + step * np.arange((last - first) // step + 1)
         lo, hi = self.local(np.array([first, last]))
@@ -123,7 +151,7 @@ class Calendar:
         """Returns the next `n` stamps, and whether they are provisional because the exchange's calendar ends before."""
         if not self.code:
             return last + np.arange(1, n + 1), False
-        step = _fixed_step(self.code)
+        step = self.step
         if step is not None and step < DAY:
             return last + step * np.arange(1, n + 1), False
         (lo,) = self.local(np.array([last]))
@@ -131,8 +159,9 @@ class Calendar:
         if self.is_exchange:
             day = lo - clock
             due, bound = _sessions(self.code, int(day), int(day + (2 * n + 30) * DAY))
-            due = due[due > day][:n] + clock
+            due = due[due > day][:n]
             provisional = bool(due[-1] > bound)
+            due = due + clock
         else:
             due = pd.date_range(_stamp(lo), periods=n + 2, freq=_offset(self.code)).as_unit("ns").asi8
             due = due[due > lo][:n]
@@ -164,11 +193,11 @@ def infer(ds: np.ndarray, zone: str = "") -> str | None:
     days = np.diff(index.as_unit("ns").asi8) // DAY
     if typical < 1.5 * DAY or (days.min() == 1 and typical < 3 * DAY):
         weekend_between = len(pd.bdate_range(index[0], index[-1])) <= (index[-1] - index[0]).days
-        return "B" if weekend_between and not (index.dayofweek >= 5).any() else "D"
+        return "B" if weekend_between and not (index.day_of_week >= 5).any() else "D"
     if (days % 7 == 0).all():
         weeks = int(np.gcd.reduce(days)) // 7
         return f"{weeks if weeks > 1 else ''}W-{index[0].strftime('%a').upper()}"
-    if len(index) >= 3 and (found := pd.infer_freq(index)):
+    if len(index) >= 3 and (found := _regular(index)):
         return found
     months = index.year * 12 + index.month
     every = int(np.gcd.reduce(np.diff(months)))
@@ -209,12 +238,24 @@ def _stamp(ns: int) -> pd.Timestamp:
     return pd.Timestamp(int(ns), unit="ns")
 
 
+def _regular(index: pd.DatetimeIndex) -> str | None:
+    """Returns the frequency of stamps of which none is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # pandas 3 will return an offset where it returns a text now
+        found: Any = pd.infer_freq(index)
+    return None if found is None else str(getattr(found, "freqstr", found))
+
+
 def _name(step: int) -> str:
+    if step % DAY == 0:
+        return f"{step // DAY}D"
     return str(pd.tseries.frequencies.to_offset(pd.Timedelta(step, "ns")).freqstr)
 
 
 @functools.cache
-def _offset(code: str) -> pd.DateOffset:
+def _offset(code: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # pandas 2.2 warns of upper-case "H", pandas 3 refuses it
@@ -246,25 +287,29 @@ def _is_exchange(code: str) -> bool:
     return False
 
 
+def _exchange(code: str, **span: pd.Timestamp) -> Any:
+    import exchange_calendars
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it asks pandas 3 for what pandas 4 will answer otherwise
+        return exchange_calendars.get_calendar(code, **span)
+
+
 @functools.cache
 def _exchange_bounds(code: str) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First and last day that an exchange's calendar can tell."""
-    import exchange_calendars
-
-    calendar = exchange_calendars.get_calendar(code)
+    calendar = _exchange(code)
     lowest, highest = calendar.bound_min(), calendar.bound_max()
     return lowest or pd.Timestamp("1900-01-01"), highest or pd.Timestamp("2200-01-01")
 
 
 @functools.lru_cache(maxsize=256)
 def _exchange_years(code: str, first: int, last: int) -> np.ndarray:
-    import exchange_calendars
-
     lowest, highest = _exchange_bounds(code)
     start, end = max(pd.Timestamp(first, 1, 1), lowest), min(pd.Timestamp(last, 12, 31), highest)
     if start > end:
         return np.empty(0, np.int64)
-    return exchange_calendars.get_calendar(code, start=start, end=end).sessions.as_unit("ns").asi8
+    return np.asarray(_exchange(code, start=start, end=end).sessions.as_unit("ns").asi8)
 
 
 def _sessions(code: str, first: int, last: int) -> tuple[np.ndarray, int]:

@@ -34,7 +34,8 @@ class CleaningSpec(Spec):
             inputs fill forward ("ffill") or along a line ("interpolate", which looks ahead of a gap: for analysis, not
             for a fair backtest). "auto" keeps weekday rows without an exchange calendar adjacent, because their
             missing days are mostly holidays, and fills all else forward.
-        fill_limit: How many rows of one gap may be filled; longer gaps stay NaN beyond it.
+        fill_limit: How many rows of one gap may be filled; "ffill" leaves a longer gap NaN beyond it, "interpolate"
+            all of it.
         outliers: Report values far outside the training rows' usual range, or clip inputs to it.
         outlier_factor: How many times the range between the quartiles counts as far.
     """
@@ -97,7 +98,7 @@ class CleaningReport:
 
 def _singular(kind: str) -> str:
     """Returns "duplicate stamp" for "duplicate stamps"."""
-    return re.sub(r"\b(row|stamp|value|session)s\b", r"\1", kind).replace("that are", "that is")
+    return re.sub(r"\b(row|stamp|value|session|outlier)s\b", r"\1", kind, count=1).replace("that are", "that is")
 
 
 def clean(panel: Panel, spec: CleaningSpec | None = None) -> tuple[Panel, CleaningReport]:
@@ -147,8 +148,8 @@ def fill(values: np.ndarray, policy: str, limit: int) -> np.ndarray:
 
     Args:
         values: One series `(T, C)`.
-        policy: "ffill" takes the last value at most `limit` rows far; "interpolate" draws a line between neighbours
-            at most `2 * limit` rows apart; anything else fills nothing.
+        policy: "ffill" takes the last value at most `limit` rows far; "interpolate" draws a line across gaps of at
+            most `limit` rows, and leaves longer ones; anything else fills nothing.
         limit: In rows.
     """
     missing = np.isnan(values)
@@ -216,22 +217,36 @@ def _clean_one(
 def _unjittered(panel: Panel, s: int, ds: np.ndarray, report: CleaningReport) -> np.ndarray:
     """Moves stamps that miss a regular step by less than half of it onto the step."""
     calendar = panel.calendars[s]
-    if not calendar.code or calendar.is_exchange or len(ds) < 2:
+    step = calendar.step
+    if step is None or step >= DAY or len(ds) < 2:
         return ds
-    grid = calendar.between(int(ds[0]), int(ds[0]) + 4 * DAY)
-    if len(grid) < 3 or grid[1] - grid[0] >= DAY:
-        return ds
-    step = int(grid[1] - grid[0])
-    # The phase most stamps share: a minute's sensor that runs a second late is late by the same second mostly.
-    phases, counts = np.unique(ds % step, return_counts=True)
-    phase = int(phases[counts.argmax()]) if counts.max() * 2 > len(ds) else 0
+    phase = _phase(ds, step)
     snapped = (ds - phase + step // 2) // step * step + phase
     off = snapped != ds
     if not off.any():
         return ds
     worst = abs(snapped - ds).max() / 1e9
-    report.add(panel.ids[s], "stamps beside their step", off.sum(), f"by up to {worst:g} s", f"moved onto the {calendar.code} step")
+    report.add(
+        panel.ids[s],
+        "stamps beside their step",
+        off.sum(),
+        f"by up to {worst:g} s",
+        f"moved onto the {calendar.code} step",
+    )
     return snapped
+
+
+def _phase(ds: np.ndarray, step: int) -> int:
+    """Returns how far the steps lie from the clock's own: the phase that most stamps share, or else lie about.
+
+    A minute's sensor that runs a second late is late by the same second mostly. One that jitters is taken to mean a
+    quarter of the step, so that India's hours, half an hour beside UTC's, stay what they are.
+    """
+    phases, counts = np.unique(ds % step, return_counts=True)
+    if counts.max() * 2 > len(ds):
+        return int(phases[counts.argmax()])
+    around = float(np.angle(np.exp(2j * np.pi * phases / step) @ counts)) / (2 * np.pi)  # the circle's mean, in steps
+    return round(around * 4) % 4 * step // 4
 
 
 def _without_duplicates(
@@ -246,7 +261,13 @@ def _without_duplicates(
             f"Stamps must differ within a series. Received: {count:,} duplicate stamps in series {panel.ids[s]!r}, the "
             f'first at {first}. Remove them, or choose cleaning.duplicates: "first", "last" or "mean".'
         )
-    report.add(panel.ids[s], "duplicate stamps", count, f"first at {first}", f"kept {'the ' if spec.duplicates != 'mean' else 'their '}{spec.duplicates}")
+    report.add(
+        panel.ids[s],
+        "duplicate stamps",
+        count,
+        f"first at {first}",
+        f"kept {'the ' if spec.duplicates != 'mean' else 'their '}{spec.duplicates}",
+    )
     if spec.duplicates == "mean":
         firsts = np.flatnonzero(np.concatenate([[True], ~same]))
         known = ~np.isnan(values)
@@ -262,8 +283,18 @@ def _on_grid(
     panel: Panel, s: int, ds: np.ndarray, values: np.ndarray, policy: str, report: CleaningReport
 ) -> tuple[np.ndarray, np.ndarray]:
     calendar, name = panel.calendars[s], panel.ids[s]
-    steps = np.diff(ds)
-    if (steps == steps[0]).all() and len(calendar.between(int(ds[0]), int(ds[1]))) == 2:
+    steps, step = np.diff(ds), calendar.step
+    if step and (steps == step).all():
+        return ds, values
+    kind = "missing sessions" if calendar.is_exchange else "missing rows"
+    if step and step < DAY and (ds[-1] - ds[0]) // step > 21 * len(ds) + 1000:  # counted before they are made
+        missing = int((ds[-1] - ds[0]) // step + 1 - ((ds - ds[0]) % step == 0).sum())
+        first = panel.stamp(int(ds[np.argmax(steps > step)]) + step, s)
+        if policy != "keep":
+            raise _too_many(name, len(ds), missing, calendar, first)
+        report.add(
+            name, kind, missing, f"first at {first}, longest gap {steps.max() // step - 1:,} rows", "rows stay adjacent"
+        )
         return ds, values
     due = calendar.between(int(ds[0]), int(ds[-1]))
     at = np.searchsorted(due, ds)
@@ -275,28 +306,40 @@ def _on_grid(
         report.add(name, f"rows that are {what}", len(stray), f"first at {panel.stamp(int(stray[0]), s)}", "kept")
     if not len(gone):
         return ds, values
-    longest = int(np.diff(np.flatnonzero(np.concatenate([[True], np.isin(due, ds), [True]]))).max() - 1) if len(due) else 0
+    longest = (
+        int(np.diff(np.flatnonzero(np.concatenate([[True], np.isin(due, ds), [True]]))).max() - 1) if len(due) else 0
+    )
     first = panel.stamp(int(gone[0]), s)
     if policy == "error":
         raise DataError(
-            f"Series {name!r} must have a row at every {calendar.code} stamp. Received: {len(gone):,} missing, the first "
-            f'at {first}. Choose cleaning.gaps: "keep", "ffill" or "interpolate".'
+            f"Series {name!r} must have a row at every {calendar.code} stamp. Received: {len(gone):,} missing, the "
+            f'first at {first}. Choose cleaning.gaps: "keep", "ffill" or "interpolate".'
         )
-    if len(gone) > 20 * len(ds) + 1000:
-        raise DataError(
-            f"Series {name!r} has {len(ds):,} rows, and {len(gone):,} more are due on freq {calendar.code!r} (the first "
-            f'at {first}). Give the right `freq`, or choose cleaning.gaps="keep".'
-        )
-    kind = "missing sessions" if calendar.is_exchange else "missing rows"
+    if len(gone) > 20 * len(ds) + 1000 and policy != "keep":
+        raise _too_many(name, len(ds), len(gone), calendar, first)
     detail = f"first at {first}, longest gap {longest:,} rows"
     if policy == "keep":
         report.add(name, kind, len(gone), detail, "rows stay adjacent")
         return ds, values
-    report.add(name, kind, len(gone), detail, f"put in as missing; inputs take {'the last value' if policy == 'ffill' else 'a line'}")
+    report.add(
+        name,
+        kind,
+        len(gone),
+        detail,
+        f"put in as missing; inputs take {'the last value' if policy == 'ffill' else 'a line'}",
+    )
     all_ds = np.union1d(due, ds)
     wide = np.full((len(all_ds), values.shape[1]), np.nan, np.float32)
     wide[np.searchsorted(all_ds, ds)] = values
     return all_ds, wide
+
+
+def _too_many(name: str, rows: int, missing: int, calendar: Calendar, first: Any) -> DataError:
+    return DataError(
+        f"Series {name!r} has {rows:,} rows, and {missing:,} more are due on freq {calendar.code!r} (the first at "
+        f"{first}). "
+        'Give the right `freq`, remove stamps that are wrong, or choose cleaning.gaps="keep".'
+    )
 
 
 def _rebuilt(panel: Panel, changed: dict[int, tuple[np.ndarray, np.ndarray]]) -> Panel:

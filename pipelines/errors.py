@@ -78,7 +78,8 @@ class UnknownName(ForecastError, LookupError):
         known = sorted(choices)
         shown = known if len(known) <= 40 else difflib.get_close_matches(name, known, n=8, cutoff=0.0)
         more = "" if shown is known else f", ... ({len(known)} in all)"
-        return cls(f"No {kind} is called {name!r}.{did_you_mean(name, known)} Choose from: {', '.join(shown) or '(none)'}{more}{hint}")
+        choose = f"Choose from: {', '.join(shown) or '(none)'}{more}{hint}"
+        return cls(f"No {kind} is called {name!r}.{did_you_mean(name, known)} {choose}")
 
 
 class BundleError(ForecastError):

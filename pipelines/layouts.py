@@ -10,6 +10,8 @@ near the size of the panel itself.
 """
 
 import functools
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,8 +66,8 @@ def to_panel(
     stamps = frame[time_col] if time_col else frame.index
     if not len(frame):
         raise DataError("A panel needs at least one row. Received: an empty frame.")
+    _refuse_unlikely(frame, time_col, id_col)
     value_columns = _value_columns(frame, columns, {id_col, time_col})
-    _refuse_unlikely(frame, stamps, time_col, id_col)
 
     ds_block, zone, dated = _stamps(stamps, time_col)
     ids, codes = _codes(frame[id_col]) if id_col else ((str(attrs.get("unique_id", "series")),), None)
@@ -75,12 +77,13 @@ def to_panel(
     R = len(frame)
     ds = np.empty(R, np.int64)
     values = np.empty((R, len(value_columns)), np.float32)
-    readers = [_numbers(frame[name], name, notes) for name in value_columns]
+    readers = [_numbers(frame[name], str(name), notes) for name in value_columns]
     for a in range(0, R, _BLOCK):
         rows = slice(a, a + _BLOCK) if order is None else order[a : a + _BLOCK]
         ds[a : a + _BLOCK] = ds_block(rows)
-        for c, read in enumerate(readers):
-            values[a : a + _BLOCK, c] = read(rows)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and cleaning says so
+            for c, read in enumerate(readers):
+                values[a : a + _BLOCK, c] = read(rows)
     del order
     chosen = calendar if calendar is not None else (None if freq else attrs.get("calendar"))
     return Panel(
@@ -88,7 +91,7 @@ def to_panel(
         offsets=offsets,
         ds=ds,
         values=values,
-        columns=tuple(value_columns),
+        columns=tuple(str(name) for name in value_columns),
         calendars=_calendars(ids, offsets, ds, zone, dated, freq, chosen),
         unit=str(attrs.get("unit", "")),
         notes=(*attrs.get("notes", ()), *notes),
@@ -101,7 +104,8 @@ def _one_level(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     if frame.columns.nlevels != 2:
         raise DataError(
-            f"Columns have one level, or two as yfinance makes them (price, ticker). Received: {frame.columns.nlevels} levels."
+            "Columns have one level, or two as yfinance makes them (price, ticker). "
+            f"Received: {frame.columns.nlevels} levels."
         )
     names = [str(name).lower() for name in frame.columns.names]
     first = frame.columns.get_level_values(0)
@@ -124,32 +128,49 @@ def _named(frame: pd.DataFrame, option: str, name: str | None, default: str) -> 
     return name
 
 
-def _value_columns(frame: pd.DataFrame, columns: Sequence[str] | None, other: set[str | None]) -> list[str]:
+def _value_columns(frame: pd.DataFrame, columns: Sequence[str] | None, other: set[str | None]) -> list[Any]:
+    """Returns the frame's own names of the columns to keep: they need not be text."""
     there = [c for c in frame.columns if c not in other]
     if columns is None:
-        chosen = [str(c) for c in there]
+        chosen = there
     else:
-        chosen = list(dict.fromkeys(columns))
-        for name in chosen:
-            if name not in there:
-                raise UnknownName.of("column", name, [str(c) for c in there])
+        by_text = {str(c): c for c in there}
+        for name in columns:
+            if str(name) not in by_text:
+                raise UnknownName.of("column", str(name), list(by_text))
+        chosen = [by_text[str(name)] for name in dict.fromkeys(columns)]
     if not chosen:
         raise DataError("A panel needs at least one column of values. Received only stamps and names of series.")
-    doubled = frame.columns[frame.columns.duplicated()]
+    names = frame.columns.map(str)
+    doubled = names[names.duplicated()]
     if len(doubled):
         raise DataError(f"Column names must differ. Received more than once: {', '.join(map(str, doubled.unique()))}")
     return chosen
 
 
-def _refuse_unlikely(frame: pd.DataFrame, stamps: Any, time_col: str | None, id_col: str | None) -> None:
+def _refuse_unlikely(frame: pd.DataFrame, time_col: str | None, id_col: str | None) -> None:
     """Names the layout that a frame looks like, where it has no usable stamps."""
-    if time_col is not None or not pd.api.types.is_string_dtype(stamps.dtype):
+    if time_col is not None:
         return
-    if id_col is None and frame.index.is_unique and len(frame.columns) > 20:
+    if frame.index.nlevels > 1:
+        raise DataError(
+            f"Stamps stand in a column or in an index of one level. Received: an index of {frame.index.nlevels} "
+            "levels. Turn them into columns with frame.reset_index(), and name them with `id_col` and `time_col`."
+        )
+    if id_col is not None or len(frame.columns) <= 20:
+        return
+    names = frame.iloc[:, 0] if isinstance(frame.index, pd.RangeIndex) else frame.index
+    if pd.api.types.is_string_dtype(names.dtype) and names.is_unique and not _are_dates(names[:5]):
         raise DataError(
             "The rows have names and many columns: this looks like the wide matrix of M4, one series a row. "
             'Read it with the source option layout="wide", or turn it into rows of unique_id, ds, y.'
         )
+
+
+def _are_dates(texts: Any) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pandas says when it finds no format
+        return bool(pd.to_datetime(texts.astype(str), errors="coerce", utc=True).notna().all())
 
 
 def _stamps(stamps: Any, name: str | None) -> tuple[Any, str, bool]:
@@ -157,8 +178,7 @@ def _stamps(stamps: Any, name: str | None) -> tuple[Any, str, bool]:
     what = f"column {name!r}" if name else "the index"
     dtype = stamps.dtype
     if isinstance(dtype, pd.PeriodDtype):
-        index = stamps if isinstance(stamps, pd.Index) else pd.PeriodIndex(stamps)
-        return _stamps(index.to_timestamp(), name)
+        return _stamps(pd.PeriodIndex(stamps).to_timestamp(), name)
     if pd.api.types.is_integer_dtype(dtype):
         if getattr(stamps, "hasnans", False):
             raise DataError(f"Every row needs a stamp. Received {int(stamps.isna().sum())} empty ones in {what}.")
@@ -167,13 +187,16 @@ def _stamps(stamps: Any, name: str | None) -> tuple[Any, str, bool]:
         stamps = _parsed(stamps, what)
     index = pd.DatetimeIndex(stamps)
     if index.hasnans:
-        raise DataError(f"Every row needs a stamp. Received {int(index.isna().sum())} empty ones in {what}. Remove them.")
+        empty = np.count_nonzero(index.isna())
+        raise DataError(f"Every row needs a stamp. Received {empty} empty ones in {what}. Remove them.")
     zone = "" if index.tz is None else str(index.tz)
     per_unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[index.unit]
     raw = index.asi8
     reach = (2**63 - 1) // per_unit
     if len(raw) and (raw.max() > reach or raw.min() < -reach):
-        raise DataError(f"Stamps must lie between the years 1678 and 2261. Received: {index.min()} .. {index.max()} in {what}.")
+        raise DataError(
+            f"Stamps must lie between the years 1678 and 2261. Received: {index.min()} .. {index.max()} in {what}."
+        )
     return (lambda rows: raw[rows] * per_unit), zone, True
 
 
@@ -182,18 +205,30 @@ def _parsed(stamps: Any, what: str) -> Any:
     offsets = {v.utcoffset() for v in values if getattr(v, "tzinfo", None) is not None}
     naive = any(hasattr(v, "tzinfo") and v.tzinfo is None and not pd.isna(v) for v in values)
     if len(offsets) > 1 or (offsets and naive):
-        raise DataError(
-            f"The stamps of {what} mix time zones. Bring them into one first: pd.to_datetime(frame[...], utc=True)."
-        )
+        raise _mixed_zones(what)
     if pd.api.types.is_float_dtype(stamps.dtype):
         raise DataError(f"Stamps are dates or integers. Received: {what} of dtype {stamps.dtype}.")
     try:
-        return pd.to_datetime(stamps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", (UserWarning, FutureWarning))  # what cannot be read is an error below
+            parsed = pd.to_datetime(stamps)
     except (ValueError, TypeError) as error:
+        if re.search("timezone|tz-aware", str(error), re.IGNORECASE):
+            raise _mixed_zones(what) from None
         raise DataError(
             f"Stamps are dates or integers. Received: {what} of dtype {stamps.dtype}, starting {values[:2].tolist()} "
             f"({str(error).splitlines()[0]}). Name the column of stamps with `time_col`, or set a DatetimeIndex."
         ) from None
+    if not pd.api.types.is_datetime64_any_dtype(parsed.dtype):  # pandas 2 leaves texts of mixed zones as objects
+        raise _mixed_zones(what)
+    return parsed
+
+
+def _mixed_zones(what: str) -> DataError:
+    return DataError(
+        f"The stamps of {what} mix time zones, or hours before and after a clock change. Bring them into one zone "
+        'first: pd.to_datetime(frame["ds"], utc=True).dt.tz_convert("Europe/Berlin").'
+    )
 
 
 def _codes(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
@@ -204,20 +239,24 @@ def _codes(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
         block, found = pd.factorize(column.iloc[a : a + _BLOCK])
         if (block < 0).any():
             row = a + int(np.argmax(block < 0))
-            raise DataError(f"Every row needs the name of its series. Received none in column {column.name!r}, row {row}.")
+            raise DataError(
+                f"Every row needs the name of its series. Received none in column {column.name!r}, row {row}."
+            )
         table = np.array([numbers.setdefault(name, len(numbers)) for name in found])
         if len(numbers) > np.iinfo(codes.dtype).max:
             codes = codes.astype(np.int64)
         codes[a : a + _BLOCK] = table[block]
     ids = tuple(str(name) for name in numbers)
     if len(set(ids)) < len(ids):
-        raise DataError(f"Names of series must differ as text. Received in column {column.name!r}: both 1 and '1', or the like.")
+        raise DataError(
+            f"Names of series must differ as text. Received in column {column.name!r}: both 1 and '1', or the like."
+        )
     return ids, codes
 
 
 def _order(R: int, codes: np.ndarray | None, S: int, ds_block: Any) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
     """Returns the rows in panel order (None where they are already), the offsets, and a note on what was unsorted."""
-    ends = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=S) if codes is not None else [R])])
+    ends = np.concatenate([[0], np.cumsum([R] if codes is None else np.bincount(codes, minlength=S))])
     mixed, backward, first_back = 0, 0, (0, 0)
     for a in range(0, R, _BLOCK):
         stop = min(a + _BLOCK + 1, R)
@@ -231,7 +270,8 @@ def _order(R: int, codes: np.ndarray | None, S: int, ds_block: Any) -> tuple[np.
         backward += int(back.sum())
     if mixed == S - 1 and not backward:
         return None, ends, []
-    if mixed == S - 1:
+    order: np.ndarray
+    if codes is None or mixed == S - 1:
         order = np.arange(R, dtype=np.uint32 if R < 2**32 else np.int64)
     else:
         order = np.argsort(codes, kind="stable").astype(np.uint32 if R < 2**32 else np.int64)  # a radix sort
@@ -266,14 +306,20 @@ def _numbers(column: pd.Series, name: str, notes: list[str]) -> Any:
             table = np.append(categories.to_numpy(np.float32), np.float32(np.nan))
         else:
             table = np.append(np.arange(len(categories), dtype=np.float32), np.float32(np.nan))
-            notes.append(f"Column {name!r} holds categories; they became numbers: {', '.join(map(str, categories[:5]))} = 0, 1, ...")
+            notes.append(
+                f"Column {name!r} holds categories; they became numbers: "
+                f"{', '.join(map(str, categories[:5]))} = 0, 1, ..."
+            )
         codes = column.cat.codes.to_numpy()
         return lambda rows: table[codes[rows]]
-    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or pd.api.types.is_complex_dtype(dtype):
+    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or pd.api.types.is_complex_dtype(
+        dtype
+    ):
         first = column.dropna().iloc[:1].tolist()
         raise DataError(
             f"Value columns are numbers or categories. Received: column {name!r} of dtype {dtype}, such as "
-            f"{first[0] if first else None!r}. Choose the columns to use (`target`, `past`, `known`), or convert this one."
+            f"{first[0] if first else None!r}. Choose the columns to use (`target`, `past`, `known`), or convert this "
+            "one."
         )
     if pd.api.types.is_extension_array_dtype(dtype):
         array = column.array
@@ -321,7 +367,7 @@ def _inferred(stamps: np.ndarray, name: str, zone: str) -> str:
     found = calendars.infer(distinct, zone)
     if found is None:
         raise DataError(
-            f"The stamps of series {name!r} have no common step, so its next one is unknown. Give `freq` (such as 'h' or "
-            "'D') or `calendar` (such as 'XNYS')."
+            f"The stamps of series {name!r} have no common step, so its next one is unknown. Give `freq` (such as "
+            "'h' or 'D') or `calendar` (such as 'XNYS')."
         )
     return found

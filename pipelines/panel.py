@@ -194,19 +194,26 @@ class Panel:
         return pd.DataFrame({"unique_id": np.repeat(np.array(self.ids, object), counts), "ds": stamps, **columns})
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of ids, stamps and values: the same data has the same one, wherever it came from."""
-        digest = hashlib.sha256(json.dumps([self.ids, self.columns]).encode())
-        for array in (self.offsets.astype("<i8"), self.ds, self.values):
-            for first in range(0, len(array), 1 << 20):
-                digest.update(np.ascontiguousarray(array[first : first + (1 << 20)]).tobytes())
+        """Returns the sha256 of ids, stamps and values: the same data has the same one, in whatever order it came."""
+        order = sorted(range(len(self.ids)), key=self.ids.__getitem__)
+        counts = np.diff(self.offsets)[order].tolist()
+        digest = hashlib.sha256(json.dumps([[self.ids[s] for s in order], counts, self.columns]).encode())
+        for array in (self.ds, self.values):
+            for s in order:
+                rows = self.rows(s)
+                for first in range(rows.start, rows.stop, 1 << 20):
+                    digest.update(np.ascontiguousarray(array[first : min(first + (1 << 20), rows.stop)]).tobytes())
         return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the panel as plain .npy files and one JSON file, from where `open` maps it."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
+        for name in _FILES:  # beside the old ones first: this panel may be mapped from them
+            np.save(path / f".{name}.tmp.npy", getattr(self, name), allow_pickle=False)
+        (path / "panel.json").unlink(missing_ok=True)
         for name in _FILES:
-            np.save(path / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            os.replace(path / f".{name}.tmp.npy", path / f"{name}.npy")
         about = {
             "ids": self.ids,
             "columns": self.columns,
@@ -233,23 +240,32 @@ class Panel:
                 f"A saved panel has panel.json, offsets.npy, ds.npy and values.npy. Missing in {path}: "
                 f"{', '.join(missing)}. Write it again with Panel.save."
             )
-        about = json.loads((path / "panel.json").read_text(encoding="utf-8"))
-        offsets, ds, values = (
-            np.load(path / f"{name}.npy", mmap_mode=None if name == "offsets" else "r", allow_pickle=False)
-            for name in _FILES
-        )
-        if len(offsets) != len(about["ids"]) + 1 or offsets[-1] != len(ds) or values.shape != (len(ds), len(about["columns"])):
-            raise DataError(
-                f"The files of a saved panel must agree. Received in {path}: {len(about['ids'])} ids, offsets to "
-                f"{offsets[-1]}, {len(ds)} stamps, values {values.shape}. Write it again with Panel.save."
+        try:
+            about = json.loads((path / "panel.json").read_text(encoding="utf-8"))
+            offsets, ds, values = (
+                np.load(path / f"{name}.npy", mmap_mode=None if name == "offsets" else "r", allow_pickle=False)
+                for name in _FILES
             )
-        return cls(
-            ids=tuple(about["ids"]),
-            offsets=offsets,
-            ds=ds,
-            values=values,
-            columns=tuple(about["columns"]),
-            calendars=tuple(Calendar(*pair) for pair in about["calendars"]),
-            unit=about["unit"],
-            notes=tuple(about["notes"]),
-        )
+            panel = cls(
+                ids=tuple(about["ids"]),
+                offsets=offsets,
+                ds=ds,
+                values=values,
+                columns=tuple(about["columns"]),
+                calendars=tuple(Calendar(*pair) for pair in about["calendars"]),
+                unit=about["unit"],
+                notes=tuple(about["notes"]),
+            )
+        except (ValueError, EOFError, KeyError, TypeError) as error:
+            raise DataError(
+                f"The files of a saved panel must be as Panel.save wrote them. Received in {path}: {error}. "
+                "Write it again."
+            ) from None
+        S, R, C = len(panel.ids), len(ds), len(panel.columns)
+        rising = offsets.shape == (S + 1,) and offsets[0] == 0 and offsets[-1] == R and (np.diff(offsets) >= 0).all()
+        if not rising or values.shape != (R, C) or ds.dtype != np.int64 or len(panel.calendars) != S:
+            raise DataError(
+                f"The files of a saved panel must agree. Received in {path}: {S} ids, offsets to {offsets[-1:]}, "
+                f"{R} stamps, values {values.shape}. Write it again with Panel.save."
+            )
+        return panel

@@ -369,7 +369,7 @@ class DataPipeline:
         }
         (folder / "pipeline.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         F, K = len(self.inputs_), len(self.spec.targets)
-        arrays = {
+        arrays: dict[str, Any] = {
             "factor": self.scaler_.factor_,
             "shift": self.scaler_.shift_,
             "bounds": np.array([self.bounds_[name] for name in self.ids_]).reshape(-1, 2, F),

@@ -87,7 +87,7 @@ class Scaler:
         return self.spec.shared or unique_id in self._number
 
     def pair(self, unique_id: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns factor and shift `(C,)` of a series; a cold one is fitted on `rows` `(T, C)`, all before the cutoff."""
+        """Returns factor and shift `(C,)` of a series; a cold one is fitted on `rows` `(T, C)` before the cutoff."""
         if self.factor_ is None or self.shift_ is None:
             raise NotFitted("A scaler must be fitted before it transforms. Call fit on training rows first.")
         if self.spec.shared:
@@ -120,7 +120,8 @@ class Scaler:
         values = np.asarray(values, np.float64)
         if self.spec.method == "log1p" and (self._logged(values.shape[-1]) & (values <= -1)).any():
             raise DataError(
-                f"Scaling log1p takes values above -1. Received: {np.nanmin(values):g}. Choose scaling='minmax' or 'robust'."
+                f"Scaling log1p takes values above -1. Received: {np.nanmin(values):g}. "
+                "Choose scaling='minmax' or 'robust'."
             )
         return self._on_logged(values, np.log1p)
 
@@ -150,9 +151,9 @@ class Scaler:
             deviation = np.sqrt((np.where(known, rows - center, 0) ** 2).sum(axis=0) / count)
             factor = 1 / _nonzero(deviation, abs(center))
         else:
-            quartiles = np.array([np.percentile(column[~np.isnan(column)], [25, 50, 75]) if (~np.isnan(column)).any() else [0, 0, 0] for column in rows.T]).T
-            center = quartiles[1]
-            factor = 1 / _nonzero(quartiles[2] - quartiles[0], abs(center))
+            columns = [column[~np.isnan(column)] for column in rows.T]
+            low, center, high = np.array([np.percentile(c if len(c) else [0.0], [25, 50, 75]) for c in columns]).T
+            factor = 1 / _nonzero(high - low, abs(center))
         return factor, -center * factor
 
 

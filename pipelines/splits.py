@@ -9,12 +9,13 @@ integer stamps are cut each at its own tail. A window belongs to the part that h
 (`pipelines/windows.py`), so no training window's future reaches into validation.
 """
 
+import datetime
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .errors import ConfigError, DataError
 from .panel import Panel
@@ -41,6 +42,15 @@ class SplitSpec(Spec):
     validation: Share | str = 0.1
     calibration: Share | str = 0.0
     test: Share | str = 0.2
+
+    @field_validator("validation", "calibration", "test", mode="before")
+    @classmethod
+    def _fraction_or_start(cls, size: Any) -> Any:
+        if isinstance(size, datetime.date):  # YAML reads a date that stands without quotes
+            return size.isoformat()
+        if isinstance(size, str) or (isinstance(size, int | float) and not isinstance(size, bool) and 0 <= size < 1):
+            return size
+        raise ValueError(f"must be a fraction from 0 to below 1, or the stamp it starts at as text. Received: {size!r}")
 
     @model_validator(mode="after")
     def _agree(self) -> "SplitSpec":
@@ -123,7 +133,10 @@ def split(panel: Panel, spec: SplitSpec | None = None, starts: dict[str, int] | 
     bounds[:, 0], bounds[:, 4] = panel.offsets[:-1], panel.offsets[1:]
     by_date, given = any(isinstance(size, str) for size in sizes), starts is not None
     if starts is not None or by_date or panel.dated:
-        cuts = [starts[part] for part in PARTS[1:]] if starts else _given(panel, sizes) if by_date else _common(panel, sizes)
+        if starts is not None:
+            cuts = [starts[part] for part in PARTS[1:]]
+        else:
+            cuts = _given(panel, sizes) if by_date else _common(panel, sizes)
         starts = dict(zip(PARTS[1:], cuts, strict=True))
         for s in range(S):
             ds = panel.ds[panel.rows(s)]
@@ -156,6 +169,7 @@ def _common(panel: Panel, sizes: list[float]) -> list[int]:
 
 def _given(panel: Panel, sizes: list[Any]) -> list[int]:
     cuts: list[int | None] = []
+    cut: int | None
     for part, size in zip(PARTS[1:], sizes, strict=True):
         if not isinstance(size, str):
             cuts.append(None)
@@ -163,19 +177,24 @@ def _given(panel: Panel, sizes: list[Any]) -> list[int]:
         try:
             if panel.dated:
                 stamp = pd.Timestamp(size)
-                local = stamp.tz_localize(None) if stamp.tz is not None else stamp
-                cut = panel.calendars[0].utc(np.array([local.as_unit("ns").value]))[0] if stamp.tz is None else stamp.as_unit("ns").value
+                if pd.isna(stamp):
+                    raise ValueError("no date")
+                cut = int(stamp.as_unit("ns").value)
+                if stamp.tz is None:
+                    cut = int(panel.calendars[0].utc(np.array([cut]))[0])
             else:
                 cut = int(size)
         except ValueError:
             kind = "a date" if panel.dated else "an integer stamp, because the series have no dates"
             raise ConfigError(f"`split.{part}` must be a fraction or {kind}. Received: {size!r}") from None
-        cuts.append(int(cut))
+        cuts.append(cut)
     after = int(panel.ds.max()) + 1
     result: list[int] = []
     for cut in reversed(cuts):  # a part that is not given is empty: it starts where the next one does
         after = after if cut is None else cut
         result.insert(0, after)
     if result != sorted(result):
-        raise ConfigError(f"Parts follow each other: validation, calibration, test. Received: {', '.join(map(repr, sizes))}")
+        raise ConfigError(
+            f"Parts follow each other: validation, calibration, test. Received: {', '.join(map(repr, sizes))}"
+        )
     return result

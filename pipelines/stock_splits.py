@@ -1,9 +1,10 @@
-"""Finds split cliffs: days on which a raw price falls or jumps by a ratio because shares were split, not because of news.
+"""Finds split cliffs: days on which a raw price falls or jumps by a ratio because shares were split, not by news.
 
     2014-06-06  645.57
     2014-06-09   93.70      AAPL 7:1; a network would learn it as a crash
 
-Adjusted prices have none. Where `Adj Close` stands beside `Close`, their ratio tells; else a jump close to a whole ratio.
+Adjusted prices have none. Where `Adj Close` stands beside `Close`, their ratio tells; else a jump close to a whole
+ratio.
 """
 
 import numpy as np
@@ -31,8 +32,8 @@ def find_split_cliffs(panel: Panel) -> list[str]:
                 first = panel.stamp(int(panel.ds[rows][at[0]]), s)
                 instead = f"use {adjusted!r}" if adjusted else "use adjusted prices"
                 sentences.append(
-                    f"{unique_id}: {name} has {len(at)} split cliff{'s' if len(at) > 1 else ''} (first on {first}, ratio "
-                    f"{ratios[0]:.3g}): these are raw prices, and splits look like crashes; {instead}."
+                    f"{unique_id}: {name} has {len(at)} split cliff{'s' if len(at) > 1 else ''} (first on {first}, "
+                    f"ratio {ratios[0]:.3g}): these are raw prices, and splits look like crashes; {instead}."
                 )
     return sentences
 
@@ -48,6 +49,7 @@ def _cliffs(raw: np.ndarray, adjusted: np.ndarray | None) -> tuple[np.ndarray, n
         else:
             size = np.maximum(jump, 1 / np.maximum(jump, 1e-12))
             whole = (abs(size[:, None] / _RATIOS - 1) < 0.03).any(axis=1)
-            usual = np.nanmedian(abs(np.log(np.maximum(raw[1:] / raw[:-1], 1e-12)))) if len(raw) > 1 else 0.0
+            moves = abs(np.log(np.maximum(raw[1:] / raw[:-1], 1e-12)))
+            usual = np.median(moves[np.isfinite(moves)]) if np.isfinite(moves).any() else 0.0
             found = whole & (np.log(np.maximum(size, 1)) > 15 * usual) & (raw[1:] > 0) & (raw[:-1] > 0)
     return np.flatnonzero(found) + 1, jump[found]

@@ -19,6 +19,7 @@ from pipelines.sources import _yahoo_client as client
 from pipelines.sources._snapshots import COLUMNS, EVER, Answer, SnapshotStore
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 DATA = Path(os.environ.get("FORECAST_DATA") or HERE.parents[1] / "../shared/data")
 SPEC = importlib.util.spec_from_file_location("yahoo_server", HERE / "yahoo_server.py")
 yahoo_server = importlib.util.module_from_spec(SPEC)
