@@ -82,7 +82,7 @@ class ForecastConfig(Spec):
         lookback: Rows the model sees.
         horizon: Rows one call predicts.
         gap: Rows skipped between past and future.
-        stride: Rows between training windows.
+        stride: Rows between windows of training and validation.
         past: Other columns that are known up to the cutoff.
         known: Other columns that are known ahead.
         static: Columns that are the same in all rows of a series.
@@ -189,8 +189,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ) from None
     if settings is None:
         return {}
-    if not isinstance(settings, dict):
-        raise ConfigError(
-            f"The settings file must hold `name: value` lines. Received in {path}: a {type(settings).__name__}."
-        )
+    wrong = "" if isinstance(settings, dict) else f"a {type(settings).__name__}"
+    wrong = wrong or ", ".join(f"the name {name}" for name in settings if not isinstance(name, str))  # such as `on:`
+    if wrong:
+        raise ConfigError(f"The settings file must hold `name: value` lines. Received in {path}: {wrong}.")
     return settings

@@ -45,13 +45,13 @@ def roll(
     first = ahead.offsets[1:] - rows_ahead  # first future row of each series
     if spec.known and (looks_ahead or steps > H):
         _put_known(ahead, first, spec.known, future)
-    index, skipped = _last_windows(pipeline, ahead, first)
-    cold: tuple[str, ...] = ()
+    rows = pipeline.transform(ahead, known_until=first)
+    index, skipped = _last_windows(pipeline, rows, first)
     answers = []
     columns = np.array([ahead.column(name) for name in spec.targets])
     for done in range(0, steps, H):
-        rows = pipeline.transform(ahead, known_until=first + done)
-        cold = rows.cold
+        if done:
+            rows = pipeline.transform(ahead, known_until=first + done)
         here = WindowIndex(index.cutoffs + done, index.series, index.spec)
         y = predict(rows, here)  # (N, H, K)
         answers.append(y)
@@ -59,7 +59,7 @@ def roll(
             ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]
     whole = WindowIndex(index.cutoffs, index.series, index.spec.replace(horizon=steps))
     frame = long_frame(ahead, whole, spec.targets, {"y_pred": np.concatenate(answers, axis=1)[:, :steps]})
-    frame.attrs.update(skipped=list(skipped), cold=list(cold), provisional=list(provisional))
+    frame.attrs.update(skipped=list(skipped), cold=list(rows.cold), provisional=list(provisional))
     return frame
 
 
@@ -91,10 +91,9 @@ def _shortened(pipeline: DataPipeline, panel: Panel) -> Panel:
     return panel
 
 
-def _last_windows(pipeline: DataPipeline, panel: Panel, first: np.ndarray) -> tuple[WindowIndex, list[str]]:
+def _last_windows(pipeline: DataPipeline, rows: Rows, first: np.ndarray) -> tuple[WindowIndex, list[str]]:
     """Returns the window before each series' future, and the names of the series that have no complete one."""
-    window = pipeline.spec.window
-    missing = pipeline.transform(panel, known_until=first).missing()
+    window, panel, missing = pipeline.spec.window, rows.panel, rows.missing()
     keep, skipped = [], []
     for s, cutoff in enumerate(first - 1):
         start = cutoff + 1 - window.lookback

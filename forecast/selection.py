@@ -60,7 +60,7 @@ def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> Wi
     Raises:
         DataError: There is none.
     """
-    spec = pipeline.spec.window.replace(stride=1)
+    spec = pipeline.spec.window
     part, unknown = splits.rows("validation"), _unknown(pipeline, rows, np.any)
     index = index_windows(rows.panel.offsets, spec, part, rows.missing(), unknown)
     if not len(index):

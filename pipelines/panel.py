@@ -11,6 +11,7 @@ panel, `pipelines/layouts.py` says; duplicates and gaps stay as they are, `pipel
 Axes: `S` series, `R` rows of all series, `T` rows of one, `C` columns.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -169,11 +170,12 @@ class Panel:
         ds = np.empty(new[-1], np.int64)
         values = np.full((new[-1], C), np.nan, np.float32)
         provisional = []
+        after = functools.cache(Calendar.after)  # most series end together
         for s in range(S):
             end = new[s + 1] - steps
             ds[new[s] : end] = self.ds[old[s] : old[s + 1]]
             values[new[s] : end] = self.values[old[s] : old[s + 1]]
-            ds[end : new[s + 1]], beyond = self.calendars[s].after(int(self.ds[old[s + 1] - 1]), steps)
+            ds[end : new[s + 1]], beyond = after(self.calendars[s], int(self.ds[old[s + 1] - 1]), steps)
             if beyond:
                 provisional.append(self.ids[s])
         return replace(self, offsets=new, ds=ds, values=values), tuple(provisional)

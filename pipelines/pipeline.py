@@ -322,7 +322,7 @@ class DataPipeline:
         values = np.asarray(panel.values[span], np.float64)
         policy = spec.cleaning.gap_policy(panel.calendars[s])
         values = fill(values, policy, spec.cleaning.fill_limit)
-        stamps = panel.stamps_of(panel.ds[span], s)
+        stamps = panel.stamps_of(panel.ds[span], s) if self.features_ else panel.ds[span]
         data = [*spec.targets, *spec.past]
         parts = [values[:, [columns[name] for name in data]]]
         parts += [self._feature(f, values, columns, stamps) for f in self.features_ if not f.known]

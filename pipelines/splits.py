@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .errors import ConfigError, DataError
 from .panel import Panel
@@ -45,12 +45,15 @@ class SplitSpec(Spec):
 
     @field_validator("validation", "calibration", "test", mode="before")
     @classmethod
-    def _fraction_or_start(cls, size: Any) -> Any:
+    def _fraction_or_start(cls, size: Any, about: ValidationInfo) -> Any:
         if isinstance(size, datetime.date):  # YAML reads a date that stands without quotes
             return size.isoformat()
         if isinstance(size, str) or (isinstance(size, int | float) and not isinstance(size, bool) and 0 <= size < 1):
             return size
-        raise ValueError(f"must be a fraction from 0 to below 1, or the stamp it starts at as text. Received: {size!r}")
+        raise ValueError(
+            f"`{about.field_name}` must be a fraction from 0 to below 1, or the stamp it starts at as text. "
+            f"Received: {size!r}"
+        )
 
     @model_validator(mode="after")
     def _agree(self) -> "SplitSpec":

@@ -64,6 +64,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         *groups, last = name.strip().split(".")
         for part in groups:
             group = group.setdefault(part, {})
+            if not isinstance(group, dict):
+                raise ConfigError(f"`--set` takes {part} as a whole or its settings one by one. Received: {pair!r}")
         try:
             group[last] = yaml.safe_load(text)
         except yaml.YAMLError:

@@ -8,6 +8,7 @@
 Axes: `N` cutoffs, `H` horizon, `K` targets.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,10 +74,8 @@ class Backtest:
                 for step in range(self.y_true.shape[1])
             }
         elif what == "series":
-            parts = {
-                self.panel.ids[s]: self._table(np.flatnonzero(self.index.series == s))
-                for s in np.unique(self.index.series)
-            }
+            every = np.arange(len(self.index))
+            parts = {self.panel.ids[s]: self._table(every[which]) for s, which in _by_series(self.index)}
         elif what == "cutoff":
             ds = self.panel.ds[self.index.cutoffs]
             parts = {self.panel.stamp(int(d)): self._table(np.flatnonzero(ds == d)) for d in np.unique(ds)}
@@ -154,8 +153,8 @@ def baseline_forecasts(
     shape = (len(index), index.spec.horizon, len(targets))
     result = {name: np.empty(shape) for name in BASELINES}
     columns = [panel.column(name) for name in targets]
-    for s in np.unique(index.series):
-        rows, which = panel.rows(s), index.series == s
+    for s, which in _by_series(index):
+        rows = panel.rows(s)
         for k, c in enumerate(columns):
             series = np.asarray(panel.values[rows, c], np.float64)
             for name, baseline in BASELINES.items():
@@ -163,6 +162,13 @@ def baseline_forecasts(
     if max(seasons) == 1:
         del result["seasonal_naive"]  # it would be naive under another name
     return result
+
+
+def _by_series(index: WindowIndex) -> Iterator[tuple[int, slice]]:
+    """Yields each series with its windows, which stand together."""
+    series, firsts = np.unique(index.series, return_index=True)
+    for s, first, end in zip(series, firsts, [*firsts[1:], len(index)], strict=True):
+        yield int(s), slice(int(first), int(end))
 
 
 def training_scales(
