@@ -1,7 +1,5 @@
 import doctest
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -152,23 +150,14 @@ def test_the_examples_in_the_docstrings_run():
     assert doctest.testmod(baselines).failed == 0
 
 
-@pytest.fixture(scope="module")
-def m4() -> Path:
-    folder = Path(os.environ.get("FORECAST_DATA") or Path(__file__).parents[2] / "../shared/data")
-    if not folder.is_dir():
-        pytest.skip(
-            "Tests find real data through the environment variable `FORECAST_DATA` (default `../shared/data` from the "
-            f"project's root). Received: no folder {folder}"
-        )
-    return folder
-
-
 @pytest.mark.shared_data
 @pytest.mark.parametrize(("name", "method"), [("naive", "Naive"), ("seasonal_naive", "sNaive")])
-def test_the_forecasts_are_those_that_the_m4_organisers_published(m4, name, method):
-    train = pd.read_csv(m4 / "m4/Hourly-train.csv.gz", index_col=0)
+def test_the_forecasts_are_those_that_the_m4_organisers_published(shared_data, name, method):
+    train = pd.read_csv(shared_data / "m4/Hourly-train.csv.gz", index_col=0)
     published = (
-        pd.read_csv(m4 / "published/m4_hourly_benchmark_forecasts.csv.gz").set_index(["method", "id"]).loc[method]
+        pd.read_csv(shared_data / "published/m4_hourly_benchmark_forecasts.csv.gz")
+        .set_index(["method", "id"])
+        .loc[method]
     )
     assert len(train) == len(published) == 414
     for series_id, row in train.iterrows():

@@ -1,7 +1,5 @@
 import doctest
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -256,18 +254,12 @@ def test_the_examples_in_the_docstrings_run():
 
 
 @pytest.fixture(scope="module")
-def m4() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    folder = Path(os.environ.get("FORECAST_DATA") or Path(__file__).parents[2] / "../shared/data")
-    if not folder.is_dir():
-        pytest.skip(
-            "Tests find real data through the environment variable `FORECAST_DATA` (default `../shared/data` from the "
-            f"project's root). Received: no folder {folder}"
-        )
+def m4(shared_data) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return (
-        pd.read_csv(folder / "m4/Hourly-train.csv.gz", index_col=0),
-        pd.read_csv(folder / "m4/Hourly-test.csv", index_col=0),
-        pd.read_csv(folder / "published/m4_hourly_benchmark_forecasts.csv.gz").set_index(["method", "id"]),
-        pd.read_csv(folder / "published/m4_official_scores.csv", index_col="id"),
+        pd.read_csv(shared_data / "m4/Hourly-train.csv.gz", index_col=0),
+        pd.read_csv(shared_data / "m4/Hourly-test.csv", index_col=0),
+        pd.read_csv(shared_data / "published/m4_hourly_benchmark_forecasts.csv.gz").set_index(["method", "id"]),
+        pd.read_csv(shared_data / "published/m4_official_scores.csv", index_col="id"),
     )
 
 

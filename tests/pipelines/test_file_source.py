@@ -5,7 +5,6 @@ import gzip
 import os
 import re
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,15 +13,7 @@ import pytest
 from pipelines.errors import ConfigError, DataError, SourceError, UnknownName
 from pipelines.sources import load
 
-DATA = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DAYS = "date,v\n2020-01-02,1\n2020-01-03,2\n"
-
-
-@pytest.fixture
-def shared():
-    if not DATA.is_dir():
-        pytest.skip("needs the data folder that FORECAST_DATA names")
-    return DATA
 
 
 @pytest.fixture
@@ -56,9 +47,9 @@ def plainly(path):
 @pytest.mark.parametrize(
     "name", ["stocks/AAPL.csv.gz", "stocks/SPY.csv.gz", "stocks/wti-daily.csv.gz", "ett/ETTh1.csv.gz"]
 )
-def test_a_plain_file_gives_every_cell_and_every_date(shared, name):
-    frame = load(str(shared / name))
-    header, *rows = plainly(shared / name)
+def test_a_plain_file_gives_every_cell_and_every_date(shared_data, name):
+    frame = load(str(shared_data / name))
+    header, *rows = plainly(shared_data / name)
     assert [frame.index.name, *frame.columns] == header
     assert frame.to_numpy().tolist() == [[float(cell) for cell in row[1:]] for row in rows]
     assert [str(stamp)[: len(rows[0][0])] for stamp in frame.index] == [row[0] for row in rows]
@@ -66,17 +57,17 @@ def test_a_plain_file_gives_every_cell_and_every_date(shared, name):
 
 
 @pytest.mark.shared_data
-def test_dates_written_as_integers_and_as_months_are_dates(shared):
-    co2 = load(str(shared / "bench/co2.csv"))
-    months = load(str(shared / "bench/AirPassengers.csv"))
+def test_dates_written_as_integers_and_as_months_are_dates(shared_data):
+    co2 = load(str(shared_data / "bench/co2.csv"))
+    months = load(str(shared_data / "bench/AirPassengers.csv"))
     assert (days(co2.index[:2]), len(co2)) == (["1958-03-29", "1958-04-05"], 2284)
     assert days(months.index) == days(pd.date_range("1949-01", periods=144, freq="MS"))
     assert months.columns.tolist() == ["#Passengers"]
 
 
 @pytest.mark.shared_data
-def test_a_file_without_header_and_dates_counts_its_rows(shared):
-    frame = load(str(shared / "bench/exchange_rate.csv.gz"))
+def test_a_file_without_header_and_dates_counts_its_rows(shared_data):
+    frame = load(str(shared_data / "bench/exchange_rate.csv.gz"))
     assert frame.columns.tolist() == [f"c{n}" for n in range(8)]
     assert frame.index.equals(pd.RangeIndex(7588))
     assert frame.iloc[0].tolist() == [0.7855, 1.611, 0.861698, 0.634196, 0.211242, 0.006838, 0.593, 0.525486]
@@ -84,16 +75,16 @@ def test_a_file_without_header_and_dates_counts_its_rows(shared):
 
 
 @pytest.mark.shared_data
-def test_row_numbers_without_a_name_are_left_out_and_noted(shared):
-    frame = load(str(shared / "sensor/occupancy.csv.gz"))
+def test_row_numbers_without_a_name_are_left_out_and_noted(shared_data):
+    frame = load(str(shared_data / "sensor/occupancy.csv.gz"))
     assert frame.columns.tolist() == ["Temperature", "Humidity", "Light", "CO2", "HumidityRatio", "Occupancy"]
     assert (str(frame.index[0]), frame.iloc[0, 0]) == ("2015-02-04 17:51:00", 23.18)
     assert "row numbers" in notes(frame)
 
 
 @pytest.mark.shared_data
-def test_duplicate_stamps_and_columns_of_text_are_left_as_they_are(shared):
-    frame = load(str(shared / "sensor/traffic_volume.csv.gz"))
+def test_duplicate_stamps_and_columns_of_text_are_left_as_they_are(shared_data):
+    frame = load(str(shared_data / "sensor/traffic_volume.csv.gz"))
     assert (len(frame), frame.index.name, int(frame.index.duplicated().sum())) == (48204, "date_time", 7629)
     assert frame["weather_main"].iloc[0] == "Clouds"
     assert frame["holiday"].isna().iloc[0]  # "None"
@@ -101,8 +92,8 @@ def test_duplicate_stamps_and_columns_of_text_are_left_as_they_are(shared):
 
 
 @pytest.mark.shared_data
-def test_a_column_of_tickers_makes_a_long_frame(shared):
-    frame = load(str(shared / "stocks/us_daily_6tickers.csv.gz"))
+def test_a_column_of_tickers_makes_a_long_frame(shared_data):
+    frame = load(str(shared_data / "stocks/us_daily_6tickers.csv.gz"))
     assert frame.columns[:3].tolist() == ["unique_id", "ds", "Open"]
     assert sorted(frame["unique_id"].unique()) == ["AAPL", "AIG", "BAC", "IBM", "IWM", "SPY"]
     assert len(frame) == 34489
@@ -110,8 +101,8 @@ def test_a_column_of_tickers_makes_a_long_frame(shared):
 
 
 @pytest.mark.shared_data
-def test_the_wide_layout_gives_every_value_of_every_row(shared):
-    path = shared / "m4/Hourly-train.csv.gz"
+def test_the_wide_layout_gives_every_value_of_every_row(shared_data):
+    path = shared_data / "m4/Hourly-train.csv.gz"
     frame = load(f"{path}?layout=wide")
     expected = {row[0]: [float(cell) for cell in row[1:] if cell] for row in plainly(path)[1:]}
     assert len(expected) == 414
@@ -121,9 +112,9 @@ def test_the_wide_layout_gives_every_value_of_every_row(shared):
 
 
 @pytest.mark.shared_data
-def test_the_wide_layout_is_recognised_and_its_option_named(shared):
+def test_the_wide_layout_is_recognised_and_its_option_named(shared_data):
     with pytest.raises(DataError, match=r"one series a row \(columns V2 to V49, no dates\)\. Say `layout='wide'`"):
-        load(str(shared / "m4/Hourly-test.csv"))
+        load(str(shared_data / "m4/Hourly-test.csv"))
 
 
 # How text is written

@@ -1,0 +1,23 @@
+"""What all tests share: the folder of real data, and hypothesis without a stopwatch."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is no failing test.
+settings.register_profile("keras-forecast", deadline=None)
+settings.load_profile("keras-forecast")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data, which is not part of the project; without it the test is skipped."""
+    folder = Path(os.environ.get("FORECAST_DATA") or Path(__file__).parents[1] / "../shared/data").resolve()
+    if not folder.is_dir():
+        pytest.skip(
+            "Tests find real data through the environment variable `FORECAST_DATA` (default `../shared/data` from the "
+            f"project's root). Received: {folder}, which is no folder."
+        )
+    return folder
