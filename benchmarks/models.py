@@ -3,8 +3,8 @@
     AAPL      daily closes 2004 to 2018, lookback 60, horizon 1, the last 20 % of days; bar: at most 1.02 times naive
     traffic   hourly volume 2012 to 2018, lookback 168, horizon 24; bar: at least 20 % below seasonal naive (24 hours)
 
-For contrast, the row `minmax only` is the network of the usual tutorial: LSTM 64 and 32 on MinMax-scaled prices, without
-the window normalisation that is the default here.
+For contrast, the row `minmax only` is the network of the usual tutorial: LSTM 64 and 32 on MinMax-scaled prices,
+without the window normalisation that is the default here.
 """
 
 import statistics
@@ -35,7 +35,7 @@ def traffic(folder: Path, seed: int, **settings: Any) -> dict[str, float]:
 
 
 def figures(model: Forecaster, data: str, bar: str) -> dict[str, float]:
-    """Trains and scores; `ratio` is the test MAE over the bar's, `untrained` the first validation loss over the best."""
+    """Trains and scores; `ratio` is the test MAE over the bar's, `untrained` the first loss over the best."""
     start = time.perf_counter()
     model.fit(data, quiet=True)
     seconds = time.perf_counter() - start

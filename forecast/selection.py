@@ -34,8 +34,8 @@ def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report:
         empty = [name for name, none in zip(pipeline.inputs_, np.isnan(rows.inputs).all(axis=0), strict=True) if none]
         if empty:
             raise DataError(
-                f"Every input must hold numbers. Received: nothing but missing values in {', '.join(map(repr, empty))}; "
-                "infinite ones count as missing. Repair the column, or choose another."
+                f"Every input must hold numbers. Received: only missing values in {', '.join(map(repr, empty))}, "
+                "and infinite ones count as missing. Repair the column, or choose another."
             )
         raise DataError(
             f"One window of {spec.width} rows without missing values must lie in the training rows. Received: "

@@ -106,8 +106,8 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
         _refuse_other_sizes(name, tuple(tensor.shape[1:]), shapes)
     if shapes.static and "static" not in names:
         raise ConfigError(
-            f"The model takes no static covariates. Received: {shapes.static}. Leave them out, or give it an input named "
-            "static."
+            f"The model takes no static covariates. Received: {shapes.static}. Leave them out, or give it an input "
+            "named static."
         )
     answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
     if answer == (H, K):

@@ -15,8 +15,8 @@ import functools
 import ipaddress
 import logging
 import os
-import sys
 import random
+import sys
 import time
 import warnings
 from collections.abc import Iterator

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 import forecast
 from forecast import plotting
-from forecast.plotting import _diagnostics, _style
 from forecast.evaluation.backtest import Backtest
+from forecast.plotting import _diagnostics, _style
 from pipelines.errors import ConfigError, DataError, NotFitted, UnknownName
 from pipelines.panel import Panel
 from pipelines.splits import SplitSpec, split
