@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.cleaning import clean, usual_range
+from pipelines.cleaning import clean
 from pipelines.errors import DataError
+from pipelines.outliers import usual_range
 from pipelines.panel import Panel
 from pipelines.stock_splits import find_split_cliffs
 

@@ -41,7 +41,8 @@ class Forecaster:
 
     Args:
         model: Name of a model, such as "lstm"; a mapping of name and options, such as {"name": "lstm", "units": 32};
-            or a Sequential or functional keras.Model of your own, `(N, L, F) -> (N, H, K)`.
+            or a Sequential or functional keras.Model of your own, `(N, L, F) -> (N, H, K)`: each fit starts with
+            fresh weights in a copy of it.
         target: Column to predict, or several; may be left out where there is only one.
         lookback: Rows the model sees.
         horizon: Rows one call predicts.

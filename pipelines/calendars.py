@@ -26,34 +26,6 @@ from .errors import ConfigError
 
 DAY = 86_400_000_000_000  # nanoseconds
 
-# What the usual sampling intervals are, in seconds: a median step within 5 % of one of these is taken for it.
-_NICE_SECONDS = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    20,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1200,
-    1800,
-    3600,
-    7200,
-    10800,
-    14400,
-    21600,
-    28800,
-    43200,
-)
-
-# Exchanges to compare daily rows with when nobody said which; the larger ones, most traded first.
-_CANDIDATES = ("XNYS", "XLON", "XTKS", "XSHG", "XHKG", "XETR", "XPAR", "XTSE", "XASX", "XBOM", "XSWX", "XKRX")
-
 
 @dataclass(frozen=True)
 class Calendar:
@@ -78,7 +50,7 @@ class Calendar:
 
     def __post_init__(self) -> None:
         if self.code and not self.is_exchange:
-            _offset(self.code)
+            to_offset(self.code)
 
     @property
     def is_exchange(self) -> bool:
@@ -102,7 +74,7 @@ class Calendar:
             return 1
         if self.sessions:
             return 5
-        offset = _offset(self.code)
+        offset = to_offset(self.code)
         name = re.sub(r"-.*", "", offset.rule_code)
         if name in {"MS", "ME", "BMS", "BME", "QS", "QE", "BQS", "BQE"}:
             return max(1, (12 if name.lstrip("B").startswith("M") else 4) // offset.n)
@@ -119,18 +91,18 @@ class Calendar:
         """Returns stamps as wall-clock nanoseconds of the zone."""
         if not self.zone:
             return ds
-        return _index(ds).tz_localize("UTC").tz_convert(self.zone).tz_localize(None).as_unit("ns").asi8
+        return as_index(ds).tz_localize("UTC").tz_convert(self.zone).tz_localize(None).as_unit("ns").asi8
 
     def utc(self, local: np.ndarray) -> np.ndarray:
         """Returns wall-clock nanoseconds as UTC; an hour that a clock change skips moves forward."""
         if not self.zone:
             return local
-        index = _index(local).tz_localize(self.zone, nonexistent="shift_forward", ambiguous=np.ones(len(local), bool))
+        index = as_index(local).tz_localize(self.zone, nonexistent="shift_forward", ambiguous=np.ones(len(local), bool))
         return index.tz_convert("UTC").tz_localize(None).as_unit("ns").asi8
 
     def stamps(self, ds: np.ndarray) -> pd.DatetimeIndex | np.ndarray:
         """Returns stamps for people and for features: a wall-clock DatetimeIndex, or the integers."""
-        return _index(self.local(ds)) if self.code else ds
+        return as_index(self.local(ds)) if self.code else ds
 
     def between(self, first: int, last: int) -> np.ndarray:
         """Returns every stamp that is due from `first` to `last`, both included where they are due."""
@@ -142,9 +114,9 @@ class Calendar:
         lo, hi = self.local(np.array([first, last]))
         clock = lo % DAY  # daily rows may be stamped at 16:00: every due stamp has the first one's time of day
         if self.is_exchange:
-            due = _sessions(self.code, int(lo - clock), int(hi - hi % DAY))[0] + clock
+            due = sessions_between(self.code, int(lo - clock), int(hi - hi % DAY))[0] + clock
         else:
-            due = pd.date_range(_stamp(lo), _stamp(hi), freq=_offset(self.code)).as_unit("ns").asi8
+            due = pd.date_range(_stamp(lo), _stamp(hi), freq=to_offset(self.code)).as_unit("ns").asi8
         return self.utc(due[(due >= lo) & (due <= hi)])
 
     def after(self, last: int, n: int) -> tuple[np.ndarray, bool]:
@@ -158,79 +130,17 @@ class Calendar:
         clock, provisional = lo % DAY, False
         if self.is_exchange:
             day = lo - clock
-            due, bound = _sessions(self.code, int(day), int(day + (2 * n + 30) * DAY))
+            due, bound = sessions_between(self.code, int(day), int(day + (2 * n + 30) * DAY))
             due = due[due > day][:n]
             provisional = bool(due[-1] > bound)
             due = due + clock
         else:
-            due = pd.date_range(_stamp(lo), periods=n + 2, freq=_offset(self.code)).as_unit("ns").asi8
+            due = pd.date_range(_stamp(lo), periods=n + 2, freq=to_offset(self.code)).as_unit("ns").asi8
             due = due[due > lo][:n]
         return self.utc(due), provisional
 
 
-def infer(ds: np.ndarray, zone: str = "") -> str | None:
-    """Returns the pandas frequency of sorted stamps, also where rows are missing or jitter; None where there is none.
-
-    Args:
-        ds: UTC nanoseconds `(T,)`, oldest first, without duplicates.
-        zone: The time zone that days are counted in.
-
-    Example:
-        >>> infer(pd.to_datetime(["2024-01-05", "2024-01-08", "2024-01-09", "2024-01-11"]).as_unit("ns").asi8)
-        'B'
-    """
-    if len(ds) < 2:
-        return None
-    local = Calendar("D", zone).local(ds)
-    typical = int(np.median(np.diff(local if np.diff(local).min() > 0 else ds)))
-    if typical < 0.95 * DAY:
-        for seconds in _NICE_SECONDS:
-            if abs(typical - seconds * 1e9) <= 0.05 * seconds * 1e9:
-                return _name(seconds * 10**9)
-        steps, counts = np.unique(np.diff(ds), return_counts=True)
-        return _name(int(steps[counts.argmax()])) if counts.max() * 2 > len(ds) else None
-    index = _index(local).normalize()
-    days = np.diff(index.as_unit("ns").asi8) // DAY
-    if typical < 1.5 * DAY or (days.min() == 1 and typical < 3 * DAY):
-        weekend_between = len(pd.bdate_range(index[0], index[-1])) <= (index[-1] - index[0]).days
-        return "B" if weekend_between and not (index.day_of_week >= 5).any() else "D"
-    if (days % 7 == 0).all():
-        weeks = int(np.gcd.reduce(days)) // 7
-        return f"{weeks if weeks > 1 else ''}W-{index[0].strftime('%a').upper()}"
-    if len(index) >= 3 and (found := _regular(index)):
-        return found
-    months = index.year * 12 + index.month
-    every = int(np.gcd.reduce(np.diff(months)))
-    prefix = "" if every == 1 else str(every)
-    if every and index.is_month_start.all():
-        return f"{prefix}MS"
-    if every and index.is_month_end.all():
-        return f"{prefix}ME"
-    return _name(int(np.gcd.reduce(days)) * DAY) if np.gcd.reduce(days) > 1 else None
-
-
-def suggest(ds: np.ndarray) -> tuple[str, float] | None:
-    """Returns the exchange whose sessions daily rows fit best, and how well, or None where none fits 99 %.
-
-    The fit is the share of days in both, of the days in either, over the last three years of rows.
-    """
-    days = np.unique(ds // DAY * DAY)
-    days = days[days >= days[-1] - 3 * 365 * DAY] if len(days) else days
-    if len(days) < 60:
-        return None
-    best: tuple[str, float] | None = None
-    for code in _CANDIDATES:
-        due, _ = _sessions(code, int(days[0]), int(days[-1]))
-        both = len(np.intersect1d(due, days, assume_unique=True))
-        fit = both / (len(due) + len(days) - both)
-        if best is None or fit > best[1]:
-            best = (code, fit)
-        if fit == 1.0:
-            break
-    return best if best and best[1] >= 0.99 else None
-
-
-def _index(ds: np.ndarray) -> pd.DatetimeIndex:
+def as_index(ds: np.ndarray) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(np.asarray(ds, np.int64).view("M8[ns]"))
 
 
@@ -238,24 +148,8 @@ def _stamp(ns: int) -> pd.Timestamp:
     return pd.Timestamp(int(ns), unit="ns")
 
 
-def _regular(index: pd.DatetimeIndex) -> str | None:
-    """Returns the frequency of stamps of which none is missing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # pandas 3 will return an offset where it returns a text now
-        found: Any = pd.infer_freq(index)
-    return None if found is None else str(getattr(found, "freqstr", found))
-
-
-def _name(step: int) -> str:
-    if step % DAY == 0:
-        return f"{step // DAY}D"
-    return str(pd.tseries.frequencies.to_offset(pd.Timedelta(step, "ns")).freqstr)
-
-
 @functools.cache
-def _offset(code: str) -> Any:
+def to_offset(code: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # pandas 2.2 warns of upper-case "H", pandas 3 refuses it
@@ -271,7 +165,7 @@ def _offset(code: str) -> Any:
 def _fixed_step(code: str) -> int | None:
     """Nanoseconds between rows, where that is the same for all rows."""
     try:
-        return int(pd.Timedelta(_offset(code)).as_unit("ns").value)
+        return int(pd.Timedelta(to_offset(code)).as_unit("ns").value)
     except ValueError:
         return None
 
@@ -279,7 +173,7 @@ def _fixed_step(code: str) -> int | None:
 @functools.cache
 def _is_exchange(code: str) -> bool:
     try:
-        _offset(code)
+        to_offset(code)
     except ConfigError:
         import exchange_calendars
 
@@ -312,7 +206,7 @@ def _exchange_years(code: str, first: int, last: int) -> np.ndarray:
     return np.asarray(_exchange(code, start=start, end=end).sessions.as_unit("ns").asi8)
 
 
-def _sessions(code: str, first: int, last: int) -> tuple[np.ndarray, int]:
+def sessions_between(code: str, first: int, last: int) -> tuple[np.ndarray, int]:
     """Session days from `first` to `last`, weekdays beyond the exchange's bounds, and the last day it can tell."""
     lowest, highest = (bound.as_unit("ns").value for bound in _exchange_bounds(code))
     # Years are asked in blocks of ten, so that calls with moving ends share one calendar.

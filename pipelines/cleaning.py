@@ -19,8 +19,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from .calendars import DAY, Calendar, suggest
+from .calendars import DAY, Calendar
 from .errors import DataError
+from .freq import suggest
+from .jitter import unjittered
 from .panel import Panel
 from .spec import Spec
 
@@ -171,29 +173,6 @@ def fill(values: np.ndarray, policy: str, limit: int) -> np.ndarray:
     return np.where(inside, line, values).astype(values.dtype)
 
 
-def usual_range(values: np.ndarray, factor: float) -> np.ndarray:
-    """Returns the usual range of each column `(2, C)`: the quartiles, widened by `factor` times their distance.
-
-    Where the quartiles are equal (rain is mostly zero), the standard deviation stands for their distance.
-
-    Args:
-        values: `(T, C)`; NaN is passed over, and a column of nothing else has no bounds.
-
-    Source:
-        Tukey (1977), Exploratory Data Analysis: his fences have factor 1.5; prices and counts need wider ones.
-    """
-    result = np.empty((2, values.shape[1]))
-    for c, column in enumerate(np.asarray(values, np.float64).T):
-        column = np.sort(column[np.isfinite(column)])
-        if not len(column):
-            result[:, c] = -np.inf, np.inf
-            continue
-        low, high = column[len(column) // 4], column[3 * len(column) // 4]
-        spread = (high - low) or column.std()
-        result[:, c] = low - factor * spread, high + factor * spread
-    return result
-
-
 def _clean_one(
     panel: Panel, s: int, ds: np.ndarray, values: np.ndarray, spec: CleaningSpec, report: CleaningReport
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -207,46 +186,15 @@ def _clean_one(
     if nan:
         columns = ", ".join(c for c, any_ in zip(panel.columns, np.isnan(values).any(axis=0), strict=True) if any_)
         report.add(name, "missing values", nan, f"in {columns}", "left missing; windows use them only where filled")
-    ds = _unjittered(panel, s, ds, report)
+    on_step = unjittered(ds, calendar)
+    if on_step is not ds and (off := on_step != ds).any():
+        worst = f"by up to {abs(on_step - ds).max() / 1e9:g} s"
+        report.add(name, "stamps beside their step", off.sum(), worst, f"moved onto the {calendar.code} step")
+        ds = on_step
     ds, values = _without_duplicates(panel, s, ds, values, spec, report)
     if len(ds) < 2 or not calendar.code:
         return ds, values
     return _on_grid(panel, s, ds, values, spec.gap_policy(calendar), report)
-
-
-def _unjittered(panel: Panel, s: int, ds: np.ndarray, report: CleaningReport) -> np.ndarray:
-    """Moves stamps that miss a regular step by less than half of it onto the step."""
-    calendar = panel.calendars[s]
-    step = calendar.step
-    if step is None or step >= DAY or len(ds) < 2:
-        return ds
-    phase = _phase(ds, step)
-    snapped = (ds - phase + step // 2) // step * step + phase
-    off = snapped != ds
-    if not off.any():
-        return ds
-    worst = abs(snapped - ds).max() / 1e9
-    report.add(
-        panel.ids[s],
-        "stamps beside their step",
-        off.sum(),
-        f"by up to {worst:g} s",
-        f"moved onto the {calendar.code} step",
-    )
-    return snapped
-
-
-def _phase(ds: np.ndarray, step: int) -> int:
-    """Returns how far the steps lie from the clock's own: the phase that most stamps share, or else lie about.
-
-    A minute's sensor that runs a second late is late by the same second mostly. One that jitters is taken to mean a
-    quarter of the step, so that India's hours, half an hour beside UTC's, stay what they are.
-    """
-    phases, counts = np.unique(ds % step, return_counts=True)
-    if counts.max() * 2 > len(ds):
-        return int(phases[counts.argmax()])
-    around = float(np.angle(np.exp(2j * np.pi * phases / step) @ counts)) / (2 * np.pi)  # the circle's mean, in steps
-    return round(around * 4) % 4 * step // 4
 
 
 def _without_duplicates(

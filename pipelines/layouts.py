@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import calendars
-from .calendars import Calendar
+from . import freq as freq_of
+from .calendars import DAY, Calendar
 from .errors import ConfigError, DataError, UnknownName
+from .ordering import BLOCK, number_series, row_order
 from .panel import Panel
-
-_BLOCK = 1 << 20  # rows
 
 CalendarChoice = str | Mapping[str, str] | None
 
@@ -70,20 +69,20 @@ def to_panel(
     value_columns = _value_columns(frame, columns, {id_col, time_col})
 
     ds_block, zone, dated = _stamps(stamps, time_col)
-    ids, codes = _codes(frame[id_col]) if id_col else ((str(attrs.get("unique_id", "series")),), None)
-    order, offsets, notes = _order(len(frame), codes, len(ids), ds_block)
+    ids, codes = number_series(frame[id_col]) if id_col else ((str(attrs.get("unique_id", "series")),), None)
+    order, offsets, notes = row_order(len(frame), codes, len(ids), ds_block)
     del codes
 
     R = len(frame)
     ds = np.empty(R, np.int64)
     values = np.empty((R, len(value_columns)), np.float32)
     readers = [_numbers(frame[name], str(name), notes) for name in value_columns]
-    for a in range(0, R, _BLOCK):
-        rows = slice(a, a + _BLOCK) if order is None else order[a : a + _BLOCK]
-        ds[a : a + _BLOCK] = ds_block(rows)
+    for a in range(0, R, BLOCK):
+        rows = slice(a, a + BLOCK) if order is None else order[a : a + BLOCK]
+        ds[a : a + BLOCK] = ds_block(rows)
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and cleaning says so
             for c, read in enumerate(readers):
-                values[a : a + _BLOCK, c] = read(rows)
+                values[a : a + BLOCK, c] = read(rows)
     del order
     chosen = calendar if calendar is not None else (None if freq else attrs.get("calendar"))
     return Panel(
@@ -231,72 +230,6 @@ def _mixed_zones(what: str) -> DataError:
     )
 
 
-def _codes(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names in order of appearance, and each row's number among them `(R,)`, block by block."""
-    numbers: dict[Any, int] = {}
-    codes = np.empty(len(column), np.uint16)
-    for a in range(0, len(column), _BLOCK):
-        block, found = pd.factorize(column.iloc[a : a + _BLOCK])
-        if (block < 0).any():
-            row = a + int(np.argmax(block < 0))
-            raise DataError(
-                f"Every row needs the name of its series. Received none in column {column.name!r}, row {row}."
-            )
-        table = np.array([numbers.setdefault(name, len(numbers)) for name in found])
-        if len(numbers) > np.iinfo(codes.dtype).max:
-            codes = codes.astype(np.int64)
-        codes[a : a + _BLOCK] = table[block]
-    ids = tuple(str(name) for name in numbers)
-    if len(set(ids)) < len(ids):
-        raise DataError(
-            f"Names of series must differ as text. Received in column {column.name!r}: both 1 and '1', or the like."
-        )
-    return ids, codes
-
-
-def _order(R: int, codes: np.ndarray | None, S: int, ds_block: Any) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
-    """Returns the rows in panel order (None where they are already), the offsets, and a note on what was unsorted."""
-    ends = np.concatenate([[0], np.cumsum([R] if codes is None else np.bincount(codes, minlength=S))])
-    mixed, backward, first_back = 0, 0, (0, 0)
-    for a in range(0, R, _BLOCK):
-        stop = min(a + _BLOCK + 1, R)
-        same = np.ones(stop - a - 1, bool) if codes is None else codes[a + 1 : stop] == codes[a : stop - 1]
-        ds = ds_block(slice(a, stop))
-        back = same & (ds[1:] < ds[:-1])
-        if not backward and back.any():
-            at = int(np.argmax(back))
-            first_back = (int(ds[at]), int(ds[at + 1]))
-        mixed += int((~same).sum())
-        backward += int(back.sum())
-    if mixed == S - 1 and not backward:
-        return None, ends, []
-    order: np.ndarray
-    if codes is None or mixed == S - 1:
-        order = np.arange(R, dtype=np.uint32 if R < 2**32 else np.int64)
-    else:
-        order = np.argsort(codes, kind="stable").astype(np.uint32 if R < 2**32 else np.int64)  # a radix sort
-    for s in range(S):
-        rows = order[ends[s] : ends[s + 1]]
-        ds = ds_block(rows)
-        if len(ds) > 1 and (ds[1:] < ds[:-1]).any():
-            order[ends[s] : ends[s + 1]] = rows[np.argsort(ds, kind="stable")]
-    notes = []
-    if backward:
-        notes.append(_backward_note(backward, *first_back))
-    elif mixed:
-        notes.append("The rows of the series were mixed; they were put one series after the other.")
-    return order, ends, notes
-
-
-def _backward_note(count: int, before: int, after: int) -> str:
-    where = f"from {before} to {after}"
-    if abs(before) > 10**12:  # nanoseconds, not integer steps
-        a, b = pd.Timestamp(before), pd.Timestamp(after)
-        where = f"by {str(a - b).removeprefix('0 days ')}, from {a} to {b}"
-    times = "once" if count == 1 else f"{count:,} times"
-    return f"The clock jumps back {times} between successive rows (first {where}); the rows were sorted by stamp."
-
-
 def _numbers(column: pd.Series, name: str, notes: list[str]) -> Any:
     """Returns the block reader of a value column."""
     dtype = column.dtype
@@ -352,7 +285,7 @@ def _calendars(
             stamps = ds[offsets[s] : offsets[s + 1]]
             steps = np.diff(stamps)
             # Where every step is below a day, the steps alone decide; else weekdays and months do, too.
-            key = hash((steps if len(steps) and steps.max() < calendars.DAY else stamps).tobytes())
+            key = hash((steps if len(steps) and steps.max() < DAY else stamps).tobytes())
             if key not in known:
                 known[key] = _inferred(stamps, name, zone)
             code = known[key]
@@ -364,7 +297,7 @@ def _inferred(stamps: np.ndarray, name: str, zone: str) -> str:
     distinct = np.unique(stamps)
     if len(distinct) < 3:
         return "D"  # too short for any window; what is too short says so where windows are cut
-    found = calendars.infer(distinct, zone)
+    found = freq_of.infer(distinct, zone)
     if found is None:
         raise DataError(
             f"The stamps of series {name!r} have no common step, so its next one is unknown. Give `freq` (such as "

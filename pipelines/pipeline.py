@@ -12,7 +12,6 @@ deviation of one-step returns in training.
 Axes: `N` windows, `L` lookback, `H` horizon, `F` inputs, `K` targets, `R` rows of all series, `S` series.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from typing import Any, Literal
 import numpy as np
 
 from . import features
-from .cleaning import CleaningReport, CleaningSpec, fill, usual_range
+from .cleaning import CleaningReport, CleaningSpec, fill
 from .errors import ConfigError, DataError, NotFitted
 from .features import Feature
+from .outliers import usual_range
 from .panel import Panel
 from .scaling import Scaler, ScalingSpec
 from .spec import Spec
@@ -133,7 +133,8 @@ class DataPipeline:
             dict.fromkeys([*spec.targets, *spec.past, *spec.known, *spec.static, *(c for f in made for c in f.inputs)])
         )
 
-    def _prepare(self, columns: tuple[str, ...]) -> None:
+    def prepare(self, columns: tuple[str, ...]) -> None:
+        """Decides what the inputs are, in order, from the data columns there are."""
         spec = self.spec
         names = [*spec.targets, *spec.past, *spec.known]
         if len(set(names)) < len(names):
@@ -163,7 +164,7 @@ class DataPipeline:
             UnknownName: A column is missing.
             DataError: Returns are asked for, and a target is not positive.
         """
-        self._prepare(panel.columns)
+        self.prepare(panel.columns)
         firsts, ends = splits.rows("train")
         self.ids_ = tuple(name for name, a, b in zip(panel.ids, firsts, ends, strict=True) if b > a)
         self.bounds_, self.sigma_ = {}, {}
@@ -193,7 +194,9 @@ class DataPipeline:
                 done = "clipped in the inputs" if self.spec.cleaning.outliers == "clip" else "left as they are"
                 report.add(name, "outliers in training rows", outside.sum(), f"such as {', '.join(columns[:3])}", done)
             if self.spec.predict == "return":
-                self.sigma_[name] = self._return_sigma(raw[:, : len(self.spec.targets)], name)
+                targets = raw[:, : len(self.spec.targets)]
+                self._refuse_no_returns(targets, name)
+                self.sigma_[name] = self._return_sigma(targets)
             yield name, self._clipped(raw, name)
 
     def _clipped(self, raw: np.ndarray, name: str) -> np.ndarray:
@@ -202,12 +205,15 @@ class DataPipeline:
         clipped: np.ndarray = np.clip(raw, *self.bounds_[name])
         return clipped
 
-    def _return_sigma(self, targets: np.ndarray, name: str) -> np.ndarray:
-        if (targets <= 0).any():
+    def _refuse_no_returns(self, targets: np.ndarray, name: str) -> None:
+        if self.spec.predict == "return" and (targets <= 0).any():
             raise DataError(
                 f"Returns need targets above zero. Received: {np.nanmin(targets):g} in series {name!r}. Choose "
                 'predict="level".'
             )
+
+    def _return_sigma(self, targets: np.ndarray) -> np.ndarray:
+        """Returns the deviation of one-step returns around zero, `(K,)`; 1 where all are zero."""
         returns = targets[1:] / targets[:-1] - 1
         known = ~np.isnan(returns)
         count = np.maximum(known.sum(axis=0), 1)
@@ -246,12 +252,11 @@ class DataPipeline:
             f, b = self.scaler_.pair(name, past)
             inputs[span] = self.scaler_.forward(self._clipped(raw, name)) * f + b
             last[span] = raw[:, :K]
+            self._refuse_no_returns(raw[:, :K], name)
             factor[s], shift[s] = f[:K], b[:K]
             if self.spec.predict == "return":
                 learned = self.sigma_.get(name)
-                sigma[s] = (
-                    self._return_sigma((raw if past is None else past)[:, :K], name) if learned is None else learned
-                )
+                sigma[s] = self._return_sigma((raw if past is None else past)[:, :K]) if learned is None else learned
         return Rows(
             panel=panel,
             inputs=inputs,
@@ -357,26 +362,9 @@ class DataPipeline:
 
     def save(self, folder: Path) -> None:
         """Writes `pipeline.json` and `pipeline.npz` into a folder."""
-        if self.scaler_ is None or self.scaler_.factor_ is None or self.scaler_.shift_ is None:
-            raise NotFitted("A pipeline must be fitted before it is saved. Call fit on training rows first.")
-        about = {
-            "spec": self.spec.model_dump(mode="json"),
-            "columns": self.columns_,
-            "inputs": self.inputs_,
-            "known": self.known_,
-            "ids": self.ids_,
-            "scaled_ids": self.scaler_.ids_,
-        }
-        (folder / "pipeline.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        F, K = len(self.inputs_), len(self.spec.targets)
-        arrays: dict[str, Any] = {
-            "factor": self.scaler_.factor_,
-            "shift": self.scaler_.shift_,
-            "bounds": np.array([self.bounds_[name] for name in self.ids_]).reshape(-1, 2, F),
-            "sigma": np.array([self.sigma_.get(name, np.ones(K)) for name in self.ids_]).reshape(-1, K),
-            "static": np.array(self.static_ if self.static_ else np.empty((2, 0))),
-        }
-        np.savez_compressed(folder / "pipeline.npz", **arrays)
+        from .pipeline_state import save
+
+        save(self, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "DataPipeline":
@@ -385,17 +373,6 @@ class DataPipeline:
         Raises:
             ConfigError: A setting in it is unknown to this version.
         """
-        about = json.loads((folder / "pipeline.json").read_text(encoding="utf-8"))
-        with np.load(folder / "pipeline.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        pipeline = cls(PipelineSpec(**about["spec"]))
-        pipeline._prepare(tuple(about["columns"]))
-        pipeline.ids_ = tuple(about["ids"])
-        pipeline.scaler_ = Scaler(pipeline.spec.scaling, logged=pipeline.levels_)
-        pipeline.scaler_.restore(about["scaled_ids"], arrays["factor"], arrays["shift"])
-        pipeline.bounds_ = dict(zip(pipeline.ids_, arrays["bounds"], strict=True))
-        if pipeline.spec.predict == "return":
-            pipeline.sigma_ = dict(zip(pipeline.ids_, arrays["sigma"], strict=True))
-        if pipeline.spec.static:
-            pipeline.static_ = (arrays["static"][0], arrays["static"][1])
-        return pipeline
+        from .pipeline_state import load
+
+        return load(folder)

@@ -6,6 +6,7 @@ One dialect of validation: pydantic checks, and what it finds becomes one `Confi
     `window` has no setting 'lookbak'. Did you mean 'lookback'? Choose from: gap, horizon, lookback, stride
 """
 
+import re
 from typing import Any, Self
 
 import pydantic
@@ -73,7 +74,9 @@ def _sentence(spec: type[pydantic.BaseModel], error: Any) -> str:
     kind, received, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "value_error":  # one of our own sentences, raised inside a validator
         text = str(context.get("error", error["msg"]))
-        return text if not where or "`" in text else f"`{where}`: {text}"
+        if where and "`" in text:  # a group of settings inside another: `epochs` becomes `training.epochs`
+            return re.sub(r"(?m)^`(?!" + where + r"`)([a-z_.]+)` must", rf"`{where}.\1` must", text)
+        return text if not where else f"`{where}`: {text}"
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
         return (

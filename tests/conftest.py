@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Two test processes share two cores: more threads in each only get in each other's way.
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 # A busy machine is no failing test.
 settings.register_profile("keras-forecast", deadline=None)
 settings.load_profile("keras-forecast")

@@ -68,6 +68,7 @@ class Backtest:
         Raises:
             ConfigError: It is none of these.
         """
+        parts: dict[Any, pd.DataFrame]
         if what == "step":
             parts = {
                 step + 1: self._table(np.arange(len(self.index)), slice(step, step + 1))

@@ -81,7 +81,7 @@ def input_names(model: keras.Model) -> tuple[str, ...]:
 
 
 def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
-    """Returns a user's own Sequential or functional model as a core.
+    """Returns a copy of a user's own Sequential or functional model as a core, with fresh weights.
 
     Raises:
         ConfigError: It is subclassed, or its input or output does not fit the windows.
@@ -111,8 +111,9 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
         )
     answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
     if answer == (H, K):
-        return model
+        return keras.models.clone_model(model)
     if answer == (H * K,):
+        model = keras.models.clone_model(model)
         inputs = model.inputs[0] if names == ("past",) else dict(zip(names, model.inputs, strict=True))
         shaped = keras.layers.Reshape((H, K))(model.outputs[0])  # (N, H, K)
         return keras.Model(inputs, shaped, name=f"{model.name}_core")

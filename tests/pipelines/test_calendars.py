@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipelines.calendars import DAY, Calendar, infer, suggest
+from pipelines.calendars import DAY, Calendar
 from pipelines.errors import ConfigError
+from pipelines.freq import infer, suggest
 
 # exchange_calendars asks pandas for something that pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning")

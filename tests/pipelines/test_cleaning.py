@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipelines.calendars import Calendar
-from pipelines.cleaning import CleaningReport, CleaningSpec, clean, fill, usual_range
+from pipelines.cleaning import CleaningReport, CleaningSpec, clean, fill
 from pipelines.errors import ConfigError, DataError
+from pipelines.outliers import usual_range
 from pipelines.panel import Panel
 from pipelines.sources import load
 
@@ -340,3 +341,20 @@ def test_crude_oil_keeps_its_negative_price_and_its_holidays_stay_out(shared_dat
     assert report.to_dict()["totals"] == {"missing rows": len(days) - 10_226}
     row = int(np.argmin(result.values))
     assert (result.stamp(int(result.ds[row])), result.values[row, 0]) == ("2020-04-20", np.float32(-36.98))
+
+
+def test_daily_rows_in_utc_keep_one_row_a_day_over_a_clock_change():
+    stamps = pd.date_range("2024-03-20", "2024-04-10", tz="Europe/Berlin").tz_convert("UTC").tz_localize(None)
+    panel, report = clean(Panel.from_frame(pd.DataFrame({"y": np.arange(22.0)}, index=stamps)))
+    np.testing.assert_array_equal(panel.values[:, 0], np.arange(22.0))
+    assert "stamps beside their step (by up to 3600 s)" in str(report)
+
+
+def test_session_opens_in_utc_meet_their_sessions_in_summer_and_winter():
+    days = Calendar("XNYS").between(pd.Timestamp("2024-03-01").value, pd.Timestamp("2024-03-28").value)
+    opens = pd.DatetimeIndex(days.view("M8[ns]")) + pd.Timedelta(hours=9, minutes=30)
+    utc = opens.tz_localize("America/New_York").tz_convert("UTC").tz_localize(None)
+    panel, report = clean(Panel.from_frame(pd.DataFrame({"y": np.ones(len(utc))}, index=utc), calendar="XNYS"))
+    assert len(panel) == len(days)
+    assert "missing" not in str(report)
+    assert "no session" not in str(report)

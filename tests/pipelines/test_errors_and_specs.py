@@ -65,7 +65,7 @@ def test_the_picture_of_the_tree_is_the_tree():
         ({"shuffle": "perhaps"}, "`shuffle` must be true or false. Received: 'perhaps'"),
         ({"columns": 5}, "`columns` must be a list. Received: 5"),
         ({"inner": 5}, "`inner` must be a mapping of settings. Received: 5"),
-        ({"inner": {"depth": 0}}, "`depth` must be an integer >= 1. Received: 0"),
+        ({"inner": {"depth": 0}}, "`inner.depth` must be an integer >= 1. Received: 0"),
         (
             {"lookbak": 3},
             "`Settings` has no setting 'lookbak'. Did you mean 'lookback'? Choose from: columns, inner, lookback, "

@@ -231,7 +231,8 @@ def test_rows_of_the_same_stamp_keep_their_order(order):
 def test_more_rows_than_a_block_are_read_as_in_one(monkeypatch):
     frame = long_frame([7, 5, 9]).sample(frac=1, random_state=0)
     expected = Panel.from_frame(frame)
-    monkeypatch.setattr("pipelines.layouts._BLOCK", 4)
+    monkeypatch.setattr("pipelines.layouts.BLOCK", 4)
+    monkeypatch.setattr("pipelines.ordering.BLOCK", 4)
     panel = Panel.from_frame(frame)
     assert (panel.ids, panel.notes) == (expected.ids, expected.notes)
     assert same(panel, expected)
