@@ -56,16 +56,17 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each model on AAPL")
     parser.add_argument("--only", choices=("stock", "traffic"), help="one of the two data sets")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="some of the models")
     options = parser.parse_args()
     folder = data_folder()
     runs: dict[str, list[dict[str, float]]] = {}
     if options.only != "traffic":
-        for name in MODELS:
+        for name in options.models:
             runs[f"AAPL {name}"] = [stock(folder, seed, model=name) for seed in range(options.seeds)]
         plain = [stock(folder, seed, model="stacked_lstm", normalize="none") for seed in range(options.seeds)]
         runs["AAPL minmax only"] = plain
     if options.only != "stock":
-        for name in MODELS:
+        for name in options.models:
             runs[f"traffic {name}"] = [traffic(folder, 0, model=name)]
     rows = []
     medians = {}

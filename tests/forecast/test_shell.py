@@ -109,10 +109,12 @@ def test_without_normalisation_and_other_inputs_the_model_is_the_core_itself():
 # --- models of one's own ----------------------------------------------------------------------------------------------
 
 
-def test_a_sequential_model_is_taken_as_it_is():
+def test_a_sequential_model_becomes_the_core_with_fresh_weights():
     own = keras.Sequential([keras.layers.LSTM(3), keras.layers.Dense(2), keras.layers.Reshape((2, 1))])  # not built yet
-    assert adopt(own, SHAPES) is own
-    assert own.input_shape == (None, 6, 3)
+    core = adopt(own, SHAPES)
+    assert core.input_shape == (None, 6, 3)
+    assert core.get_config()["layers"] == own.get_config()["layers"]
+    assert np.abs(core.get_weights()[0] - own.get_weights()[0]).max() > 0.01
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (None, 3)])
@@ -121,6 +123,7 @@ def test_a_functional_model_with_one_flat_answer_gets_its_shape(shape):
     own = keras.Model(past, keras.layers.Dense(2)(keras.layers.LSTM(3)(past)))
     core = adopt(own, SHAPES)
     assert input_names(core) == ("past",)
+    core.set_weights(own.get_weights())
     np.testing.assert_array_equal(answer(core, windows())[:, :, 0], answer(own, windows()))
 
 
@@ -132,7 +135,9 @@ def test_a_model_of_several_inputs_with_one_flat_answer_gets_its_shape(as_list):
     inputs = [past, known] if as_list else {"past": past, "known": known}
     own = keras.Model(inputs, keras.layers.Dense(2)(joined))
     feed = {"past": windows(), "known": np.random.default_rng(1).random((7, 8, 1), np.float32)}
-    model = wrap(adopt(own, shapes), shapes, "none", LEVELS, put_back=True)
+    core = adopt(own, shapes)
+    core.set_weights(own.get_weights())
+    model = wrap(core, shapes, "none", LEVELS, put_back=True)
     expected = answer(own, [feed["past"], feed["known"]] if as_list else feed)
     np.testing.assert_array_equal(answer(model, feed)[:, :, 0], expected)
 
