@@ -1,5 +1,6 @@
 """Imports Keras on TensorFlow, without the chatter that TensorFlow writes to standard error while it starts."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -19,12 +20,18 @@ def load_keras() -> ModuleType:
         _import_quietly()
     import keras
 
+    # Several networks in one process are no sign of a leak, and nothing here is traced twice for one network.
+    logging.getLogger("tensorflow").addFilter(_no_retracing)
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             f"Keras must run on TensorFlow. Received: backend {keras.backend.backend()!r}. Set "
             "KERAS_BACKEND=tensorflow before Python starts, or leave it unset."
         )
     return keras
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    return "tf.function retracing" not in record.getMessage()
 
 
 def _import_quietly() -> None:

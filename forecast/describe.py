@@ -14,6 +14,7 @@ from pipelines.stock_splits import find_split_cliffs
 
 from .config import ForecastConfig
 from .prepare import load_rows, value_columns
+from .text import number
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,12 @@ class Description:
 
     def __str__(self) -> str:
         width = max(map(len, self.facts))
-        facts = [f"{name:{width}}  {value}" for name, value in self.facts.items() if value not in ("", None)]
-        table = self.columns.rename_axis(None).to_string(float_format=lambda v: f"{v:,.6g}", na_rep="-")
+        facts = [
+            f"{name:{width}}  {f'{value:,}' if isinstance(value, int) else value}"
+            for name, value in self.facts.items()
+            if value not in ("", None)
+        ]
+        table = self.columns.rename_axis(None).to_string(float_format=number, na_rep="-")
         return "\n".join([*facts, "", table, "", *(self.findings or ["Nothing to clean."])])
 
 

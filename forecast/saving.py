@@ -20,7 +20,7 @@ from pipelines.errors import DataError
 from pipelines.pipeline import DataPipeline
 from pipelines.windows import WindowIndex
 
-from . import bundle
+from . import bundle, plotting
 from .config import ForecastConfig
 from .selection import training_windows
 
@@ -94,8 +94,7 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     if forecaster.run_ is not None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
     with contextlib.suppress(DataError):  # data that end in a long gap have no forecast to draw; they have a network
-        axes: Any = forecaster.plot("forecast")
-        axes.figure.savefig(path / "forecast.png", dpi=120, bbox_inches="tight")
+        plotting.write(forecaster, path / "forecast.png")
 
 
 def _golden_windows(forecaster: Forecaster) -> WindowIndex:

@@ -23,12 +23,6 @@ PICTURES = {"01_first_forecast.ipynb": 5, "02_recurrent_models.ipynb": 2}
 # An absolute path of two parts or more, on Linux, macOS or Windows; neither a URL nor a closing tag.
 MACHINE_PATH = re.compile(r"(?<![\w<:/.~-])(?:/[\w.+-]+){2,}|\b[A-Za-z]:\\\w")
 
-# nbclient 0.11 and jupyter_client 8 start an event loop of their own, and leave sockets to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:(jupyter_client|nbclient|zmq|tornado|traitlets).*"),
-    pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning"),
-]
-
 
 def by_name(path):
     return path.name

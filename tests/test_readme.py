@@ -23,7 +23,7 @@ from forecast.evaluation.metrics import METRICS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [
-    "\n".join(line[4:] for line in block.splitlines())
+    "\n".join(line[4:] for line in block.strip("\n").splitlines())
     for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, re.MULTILINE)
 ]
 STORY = next(block for block in BLOCKS if "import forecast" in block)
@@ -54,7 +54,7 @@ def story(home):
 
 
 def test_the_story_has_eight_lines_and_leaves_a_bundle(story, home):
-    assert len(STORY.strip().splitlines()) == 8
+    assert len(STORY.splitlines()) == 8
     assert isinstance(story["prices"], pd.DataFrame)
     assert list(story["model"].predict(steps=5)["step"]) == [1, 2, 3, 4, 5]
     version = home / "saved_models/goog/1"
@@ -110,7 +110,7 @@ def test_its_table_names_every_command_and_no_other():
 
 
 def test_the_scores_it_shows_are_what_the_program_prints_today():
-    title, header, *rows, verdict = SCORES.strip("\n").splitlines()
+    title, header, *rows, verdict = SCORES.splitlines()
     assert title == "test scores of Close, in dollars"
     assert header.split() == list(METRICS)
     scores = {name: values for name, *values in map(str.split, rows)}

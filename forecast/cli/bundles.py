@@ -1,5 +1,7 @@
 """`forecast bundles`: what is saved."""
 
+from typing import Any
+
 from ._shared import Folder, Json, say, show_json
 
 
@@ -9,6 +11,7 @@ def bundles(folder: Folder = None, as_json: Json = False) -> None:
     Example: forecast bundles
     """
     from ..bundle import list_bundles, root
+    from ..text import aligned
 
     found = list_bundles(folder)
     if as_json:
@@ -18,7 +21,11 @@ def bundles(folder: Folder = None, as_json: Json = False) -> None:
         say(f"No bundles in {root(folder)}. `forecast train` or `forecast quickstart` saves one.")
         return
     columns = list(found[0])
-    cells = [columns, *[["" if row[c] is None else str(row[c]) for c in columns] for row in found]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for row in cells:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    rows = [[_text(cell) for cell in row.values()] for row in found]
+    say(aligned([columns, *rows]))
+
+
+def _text(cell: Any) -> str:
+    from ..text import number
+
+    return "" if cell is None else number(cell) if isinstance(cell, float) else str(cell)

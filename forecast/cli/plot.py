@@ -1,7 +1,7 @@
 """`forecast plot`: a picture of a bundle and its data."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,8 +28,9 @@ def plot(
         raise ConfigError(f"`--out` must end in .png, .svg or .pdf. Received: {out}")
     if not out.parent.is_dir():
         raise ConfigError(f"`--out` must lie in a folder that exists. Received: {out}")
+    from .. import plotting
+
     model = bundle(name, folder)
-    options = {"series": series} if series else {}
-    axes: Any = model.plot(kind, rows_of(model, data), **options)
-    axes.figure.savefig(out, bbox_inches="tight", dpi=120)
+    model.attach(rows_of(model, data))
+    plotting.write(model, out, kind, **({"series": series} if series else {}))
     say(f"picture {out}")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipelines.errors import DataError
 
+from ..text import aligned, number
 from .metrics import METRICS
 
 # Closer than this to naive is called level: no claim is made of half a percent.
@@ -85,7 +86,7 @@ class Scores:
         for target in self.table.index.unique("target"):
             unit = f", in {self.unit}" if self.unit else ""
             table: Any = self.table.xs(target, level="target")
-            lines += [f"{self.part} scores of {target}{unit}", _aligned(table), self._sentence(target)]
+            lines += [f"{self.part} scores of {target}{unit}", _lines(table), self._sentence(target)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -126,25 +127,7 @@ def _percent(mine: float, bar: float) -> str:
     return f" ({abs(change):.1f} % {'higher' if change > 0 else 'lower'})"
 
 
-def number(value: float) -> str:
-    """Returns a score for people: four digits, "-" where there is none."""
-    if np.isnan(value):
-        return "-"
-    if 1e4 <= abs(value) < 1e12:
-        return f"{float(f'{value:.4g}'):,.0f}"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:,.{max(0, 3 - int(np.floor(np.log10(abs(value)))) if value else 3)}f}"
-    return f"{value:.3e}"
-
-
-def _aligned(table: pd.DataFrame) -> str:
-    cells = [
-        ["", *table.columns],
-        *([str(name), *map(number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)),
-    ]
-    widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
-    return "\n".join(
-        "  "
-        + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in cells
-    )
+def _lines(table: pd.DataFrame) -> str:
+    rows = [["", *map(str, table.columns)]]
+    rows += [[str(name), *map(number, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    return aligned(rows, numbers=True, indent="  ")

@@ -30,6 +30,8 @@ from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
     from ..evaluation.backtest import Backtest
@@ -70,6 +72,12 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
     from ._kinds import picture
 
     return picture(kind, options)(forecaster, **options)
+
+
+def write(forecaster: Forecaster, path: str | Path, kind: str = "forecast", **options: Any) -> None:
+    """Draws a picture into a file, and shows it nowhere; arguments and errors as for `draw`."""
+    axes: Any = draw(forecaster, kind, ax=style.unseen_axes(), **options)
+    axes.figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def plot_forecast(

@@ -15,7 +15,7 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError, UnknownName
 from pipelines.panel import Panel
 
-from ..evaluation.scores import number
+from ..text import number
 
 if TYPE_CHECKING:
     from ..evaluation.backtest import Backtest

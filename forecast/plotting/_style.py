@@ -59,14 +59,20 @@ def axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
     pyplot = _pyplot()
-    if pyplot is not None:
-        figure = pyplot.figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
-    else:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+    if pyplot is None:
+        return unseen_axes()
+    figure = pyplot.figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    axes: Axes = figure.add_subplot(facecolor="white")
+    return axes
 
-        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
+
+def unseen_axes() -> Axes:
+    """Returns Axes of a figure that nothing shows, for a file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
     return figure.add_subplot(facecolor="white")
 
 
