@@ -10,7 +10,12 @@ import typer
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
     import pandas as pd
+
+    from pipelines.registry import Registry
 
     from ..forecaster import Forecaster
 
@@ -44,6 +49,27 @@ def say(text: object) -> None:
 def show_json(value: Any) -> None:
     """Prints one JSON object; numbers that are none become null."""
     say(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def show_modules(registry: "Registry", details: "Callable[[ModuleType], dict[str, Any]]", as_json: bool) -> None:
+    """Prints what a folder holds: each file's name, the first line it says of itself, and some details of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in registry.names():
+        module = registry.load(name)
+        about = (module.__doc__ or "").strip().splitlines()[0].rstrip(".:")
+        found[name] = {"about": about, **details(module)}
+    if as_json:
+        show_json(found)
+        return
+    width = max(map(len, found))
+    for name, one in found.items():
+        say(f"{name:{width}}  {one['about']}")
+        for key, value in one.items():
+            if key != "about":
+                text = (
+                    ", ".join(f"{k}={v!r}" for k, v in value.items()) if isinstance(value, dict) else "   ".join(value)
+                )
+                say(f"{'':{width}}  {key}: {text}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

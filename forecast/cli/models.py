@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ._shared import Json, say, show_json
+from ._shared import Json, show_modules
 
 
 def models(as_json: Json = False) -> None:
@@ -15,16 +15,8 @@ def models(as_json: Json = False) -> None:
     load_keras()
     from ..models import registry
 
-    found: dict[str, Any] = {}
-    for name in registry.names():
-        module = registry.load(name)
-        about = (module.__doc__ or "").strip().splitlines()[0].rstrip(".:")
+    def details(module: Any) -> dict[str, Any]:
         options = {key: field.default for key, field in module.Options.model_fields.items()}
-        found[name] = {"about": about, "inputs": list(module.INPUTS), "options": options}
-    if as_json:
-        show_json(found)
-        return
-    width = max(map(len, found))
-    for name, model in found.items():
-        say(f"{name:{width}}  {model['about']}")
-        say(f"{'':{width}}  options: {', '.join(f'{key}={value!r}' for key, value in model['options'].items())}")
+        return {"inputs": list(module.INPUTS), "options": options}
+
+    show_modules(registry, details, as_json)
