@@ -1,6 +1,6 @@
 """Tells how training goes: one live line on a terminal, one line an epoch elsewhere.
 
-epoch 7/100 ----------          loss 0.00041  val 0.00039  best 0.00037 (epoch 5)  0:00:12
+    epoch 7/100 ----     loss 0.000412  val 0.000387  best epoch 5 at most 00:12
 """
 
 import sys
@@ -40,16 +40,15 @@ class Progress:
         if self.quiet or not self.stream.isatty():
             return
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Live
 
         self.live = Live(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[scores]}"),
-            TimeElapsedColumn(),
             TextColumn("at most"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),  # all of it fits into 80 columns
             console=Console(file=self.stream),
             transient=False,
         )
@@ -70,11 +69,12 @@ class Progress:
         """Shows a finished epoch."""
         if val_loss < best:
             best, best_epoch = val_loss, epoch
-        scores = f"loss {loss:.5g}  val {val_loss:.5g}  best {best:.5g} (epoch {best_epoch})"
         if self.live is not None:
+            scores = f"loss {loss:.3g}  val {val_loss:.3g}  best epoch {best_epoch}"
             self.live.update(self.task, completed=epoch * self.steps, epoch=min(epoch + 1, self.epochs), scores=scores)
         else:
             left = (time.monotonic() - self.started) / epoch * (self.epochs - epoch)
+            scores = f"loss {loss:.5g}  val {val_loss:.5g}  best {best:.5g} (epoch {best_epoch})"
             self.say(f"epoch {epoch}/{self.epochs}  {scores}  at most {left:.0f} s left")
 
 
