@@ -1,6 +1,6 @@
 """Tells how training goes: one live line on a terminal, one line an epoch elsewhere.
 
-    epoch 7/100 ----     loss 0.000412  val 0.000387  best epoch 5 at most 00:12
+epoch 7/100 ----     loss 0.000412  val 0.000387  best epoch 5 at most 00:12
 """
 
 import sys

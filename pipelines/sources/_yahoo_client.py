@@ -177,7 +177,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _import_curl() -> None:
+def import_curl() -> None:
     """Imports curl_cffi so that it finds its own libcurl even where TensorFlow, which carries another, came first.
 
     Without this, yfinance in a process that has imported TensorFlow fails with "Impersonating chrome... is not
@@ -202,7 +202,7 @@ def _yfinance() -> Iterator[tuple[Any, Any]]:
     with warnings.catch_warnings(), contextlib.ExitStack() as undo:
         # yfinance 1.7 calls what pandas 3 deprecates, at import and later; its import puts a filter before the first.
         warnings.filterwarnings("ignore", module=r"yfinance(\.|$)")
-        _import_curl()
+        import_curl()
         import yfinance as yf
 
         warnings.filterwarnings("ignore", module=r"yfinance(\.|$)")
@@ -260,6 +260,11 @@ def _explained(error: Exception, symbol: str, start: pd.Timestamp, meta: dict[st
         )
     if "YFPricesMissingError" in names and (reason or "symbol" in meta):
         return SourceError(_no_rows(symbol, start, reason or "an answer without rows"))
+    if "ImpersonateError" in names:
+        return SourceError(
+            f"curl_cffi must be imported before TensorFlow, or by this source: else it finds TensorFlow's libcurl, not "
+            f"its own. Received for {symbol}: {text}. Start again, and import yfinance or load these rows first."
+        )
     # Without curl_cffi, yfinance 1.7 stumbles over its own `except` clause while it handles a dead network.
     cause = error.__context__ if isinstance(error, AttributeError) else error
     if isinstance(cause, OSError) and not isinstance(cause, ValueError) and "HTTPError" not in names:

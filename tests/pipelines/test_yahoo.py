@@ -46,6 +46,7 @@ def listing(symbol="ACME", days=SESSIONS, **more):
 @pytest.fixture(scope="module", autouse=True)
 def yfinance_folder(tmp_path_factory):
     """yfinance keeps time zones and cookies in databases: not in the user's here."""
+    client.import_curl()  # another test of this process may have imported TensorFlow
     import yfinance as yf
 
     yf.set_tz_cache_location(str(tmp_path_factory.mktemp("yfinance")))
@@ -121,6 +122,13 @@ def test_yahoo_answers_in_a_process_that_imported_tensorflow_first(stage):
     code = "import tensorflow; from pipelines.sources import load; print(len(load('yahoo:ACME')))"
     child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert child.stdout.split()[-1:] == [str(len(SESSIONS))], child.stderr[-2000:]
+
+
+def test_a_libcurl_that_is_taken_for_another_is_explained(stage):
+    """The user imported TensorFlow, and then yfinance himself."""
+    code = "import tensorflow, yfinance; from pipelines.sources import load; load('yahoo:ACME')"
+    child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "curl_cffi must be imported before TensorFlow" in child.stderr
 
 
 def test_several_symbols_come_in_the_order_asked_for_and_with_pauses_between_them(stage):
