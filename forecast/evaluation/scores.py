@@ -86,7 +86,12 @@ class Scores:
         for target in self.table.index.unique("target"):
             unit = f", in {self.unit}" if self.unit else ""
             table: Any = self.table.xs(target, level="target")
-            lines += [f"{self.part} scores of {target}{unit}", _lines(table), self._sentence(target)]
+            lines += [
+                f"{self.part} scores of {target}{unit}",
+                _lines(table),
+                *_undefined(table),
+                self._sentence(target),
+            ]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -125,6 +130,14 @@ def _percent(mine: float, bar: float) -> str:
         return ""
     change = 100 * (mine / bar - 1)
     return f" ({abs(change):.1f} % {'higher' if change > 0 else 'lower'})"
+
+
+def _undefined(table: pd.DataFrame) -> list[str]:
+    """Returns why a column has no numbers, where one has none."""
+    why = {"mape": "a true value is zero", "wape": "all true values are zero", "up_share": "nothing moved"}
+    why |= {"mase": "the training rows never change", "rmsse": "the training rows never change"}
+    empty = [str(name) for name in table.columns if table[name].isna().all()]
+    return [f"No {name}: {why[name]}." for name in empty if name in why]
 
 
 def _lines(table: pd.DataFrame) -> str:
