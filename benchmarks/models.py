@@ -8,12 +8,9 @@ without the window normalisation that is the default here.
 """
 
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from _report import arguments, data_folder, report
 

@@ -56,7 +56,9 @@ def main() -> None:
     order = random.permutation(len(index))
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    from forecast._keras import load_keras
+
+    keras = load_keras()
 
     data = keras.utils.timeseries_dataset_from_array(
         values[:-1], values[given.lookback :, :1], given.lookback, batch_size=given.batch, shuffle=True, seed=0
