@@ -1,4 +1,4 @@
-"""What the README says of the models, held by the long sweeps: the runs themselves are those of `benchmarks/models.py`."""
+"""What the README says of the models, held by the long sweeps; the runs are those of `benchmarks/models.py`."""
 
 import importlib.util
 import statistics
