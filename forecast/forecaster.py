@@ -7,6 +7,7 @@ evaluate   every score beside the naive forecast's
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ from pipelines.windows import WindowIndex
 from .config import ForecastConfig, merge
 from .evaluation.backtest import Backtest, score
 from .evaluation.scores import Scores
-from .prepare import Data, prepare
+from .prepare import Data, Prepared, prepare, remembered
 from .selection import scored_windows, training_windows, validation_windows
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Forecaster:
         self.source_ = ""
         self.unit_ = self.config.unit
         self.manifest_: dict[str, Any] = {}
+        self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
         self._predictor: Predictor | None = None
 
     # --- fit ----------------------------------------------------------------------------------------------------
@@ -125,12 +127,13 @@ class Forecaster:
         from .training.fit import fit
         from .training.progress import Progress
 
+        config = self.config
         if training:
-            self.config = self.config.replace(training=merge(self.config.training.model_dump(), training))
+            config = config.replace(training=merge(config.training.model_dump(), training))
         progress = Progress(quiet)
-        prepared = prepare(data, self.config)
+        prepared = prepare(data, config)
         panel, report = prepared.panel, prepared.report
-        config = self.config.replace(target=prepared.target)
+        config = config.replace(target=prepared.target)
         splits = split(panel, config.split)
         pipeline = DataPipeline(config.pipeline(prepared.target)).fit(panel, splits, report)
         rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
@@ -150,7 +153,7 @@ class Forecaster:
         # Set together, at the end: a fit that fails leaves the forecaster as it was.
         self.config, self.source_, self.report_ = config, prepared.source, report
         self._panel, self._splits, self._pipeline, self._network = panel, splits, pipeline, network
-        self.unit_, self._predictor = config.unit or panel.unit, None
+        self.unit_, self._predictor, self.dated_ = config.unit or panel.unit, None, remembered(panel)
         if config.known and "known" not in self._inputs():
             progress.say(
                 f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
@@ -202,6 +205,9 @@ class Forecaster:
         from .rolling import roll
 
         panel = self._rows_for(data)
+        if future is not None:
+            names = {self.config.id_col: "unique_id", self.config.time_col: "ds"}
+            future = future.rename(columns={old: new for old, new in names.items() if old})
         return roll(self.pipeline_, self._predict_windows, panel, steps, future, "known" in self._inputs())
 
     def _predict_windows(self, rows: Rows, index: WindowIndex) -> np.ndarray:
@@ -246,7 +252,7 @@ class Forecaster:
             DataError: The part holds no complete window.
         """
         pipeline, panel = self.pipeline_, self._rows_for(data)
-        splits = self.splits_ if data is None else split(panel, self.config.split, self._starts())
+        splits = self.splits_ if data is None else self._split(panel)
         rows = pipeline.transform(panel, known_until=splits.rows(part)[0])
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
         y_pred = {self.config.model.name: self._predict_windows(rows, index)}
@@ -266,17 +272,15 @@ class Forecaster:
         """
         from . import plotting
 
-        if data is not None:
-            self.attach(data)
-        return plotting.draw(self, kind, **options)
+        return plotting.draw(self if data is None else self.attach(data), kind, **options)
 
     def attach(self, data: Data) -> Forecaster:
-        """Takes other rows for what comes next, cut where the training data were; returns itself."""
-        prepared = prepare(data, self.config, self.pipeline_.spec.targets)
-        starts = self._starts()
-        self._panel, self.report_, self.source_ = prepared.panel, prepared.report, prepared.source
-        self._splits = split(prepared.panel, self.config.split, starts)
-        return self
+        """Returns a copy of this forecaster that holds other rows, cut where the training data were."""
+        prepared = self._prepared(data)
+        other = copy.copy(self)
+        other._panel, other.report_, other.source_ = prepared.panel, prepared.report, prepared.source
+        other._splits = self._split(prepared.panel)
+        return other
 
     def save(self, name: str, folder: str | Path | None = None) -> Path:
         """Writes the next version of a bundle: `saved_models/<name>/<version>/`; returns its folder."""
@@ -330,15 +334,21 @@ class Forecaster:
         """Names of the targets."""
         return self._pipeline.spec.targets if self._pipeline else self.config.target
 
-    def _rows_for(self, data: Data | None) -> Panel:
-        return self.panel_ if data is None else prepare(data, self.config, self.pipeline_.spec.targets).panel
+    def _prepared(self, data: Data) -> Prepared:
+        """Returns later rows, dated as the training rows were where nobody said how."""
+        asked = self.config.freq or self.config.calendar
+        config = self.config if asked else self.config.replace(**self.dated_)
+        return prepare(data, config, self.pipeline_.spec.targets)
 
-    def _starts(self) -> dict[str, int] | None:
-        """The stamps that the parts of the training data started at."""
+    def _rows_for(self, data: Data | None) -> Panel:
+        return self.panel_ if data is None else self._prepared(data).panel
+
+    def _split(self, panel: Panel) -> Splits:
+        """Returns later rows cut at the stamps where the parts of the training data started."""
         if self._splits is not None:
-            return self._splits.starts
-        starts: dict[str, int] | None = self.manifest_.get("split", {}).get("starts")
-        return starts
+            return split(panel, self.config.split, self._splits.starts, self._splits.tails)
+        known = self.manifest_.get("split", {})
+        return split(panel, self.config.split, known.get("starts"), known.get("tails"))
 
 
 def _there(value: T | None, otherwise: str) -> T:

@@ -4,20 +4,22 @@
 """
 
 import inspect
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from pipelines import sources
+from pipelines.calendars import Calendar
 from pipelines.cleaning import CleaningReport, clean
-from pipelines.errors import ConfigError, UnknownName
+from pipelines.errors import ConfigError, DataError, UnknownName
 from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline
 
 from .config import ForecastConfig
 
-Data = str | pd.DataFrame | pd.Series | Panel
+Data = str | os.PathLike[str] | pd.DataFrame | pd.Series | Panel
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,43 @@ def prepare(data: Data, config: ForecastConfig, target: tuple[str, ...] = ()) ->
         target = target or _only(columns)
         needed = _needed(config, target, columns)
         panel = data if set(needed) <= set(columns) and data.mapped else data.select(needed)
+        panel = _dated_as(panel, config)
     else:
+        data = os.fspath(data) if isinstance(data, os.PathLike) else data
+        if not isinstance(data, str | pd.DataFrame | pd.Series):
+            raise DataError(
+                f"Data must be a locator such as 'prices.csv', a DataFrame, a Series or a Panel. Received: "
+                f"{type(data).__name__}. Put arrays into a DataFrame with a DatetimeIndex."
+            )
         frame, options = load_rows(data, config)
-        source = str(data) if isinstance(data, str) else str(frame.attrs.get("source", ""))
+        source = sources.absolute(data if isinstance(data, str) else str(frame.attrs.get("source", "")))
         columns = value_columns(frame, options["id_col"], options["time_col"])
         target = target or _only(columns)
         panel = Panel.from_frame(frame, columns=_needed(config, target, columns), **options)
     panel, report = clean(panel, config.cleaning)
     return Prepared(panel, target, report, source)
+
+
+def remembered(panel: Panel) -> dict[str, Any]:
+    """Returns the settings `freq` or `calendar` that date later rows as these are dated."""
+    codes = {name: calendar.code for name, calendar in zip(panel.ids, panel.calendars, strict=True)}
+    if not panel.dated:
+        return {}
+    if len(set(codes.values())) > 1:
+        return {"calendar": codes}
+    return {"calendar" if panel.calendars[0].is_exchange else "freq": panel.calendars[0].code}
+
+
+def _dated_as(panel: Panel, config: ForecastConfig) -> Panel:
+    """Returns the panel with the calendars that the settings ask for; its own where they ask for none."""
+    chosen = config.freq or config.calendar
+    if not chosen:
+        return panel
+    if not panel.dated:
+        raise ConfigError(f"Integer stamps have no freq or calendar. Received: {chosen!r}. Leave it out.")
+    codes = dict.fromkeys(panel.ids, chosen) if isinstance(chosen, str) else chosen
+    pairs = zip(panel.ids, panel.calendars, strict=True)
+    return replace(panel, calendars=tuple(Calendar(codes.get(name, own.code), own.zone) for name, own in pairs))
 
 
 def value_columns(frame: pd.DataFrame, id_col: str | None, time_col: str | None) -> tuple[str, ...]:

@@ -44,16 +44,21 @@ def roll(
     ahead, provisional = _shortened(pipeline, panel).extend(rows_ahead)
     first = ahead.offsets[1:] - rows_ahead  # first future row of each series
     if spec.known and (looks_ahead or steps > H):
-        _put_known(ahead, first, spec.known, future)
+        _put_known(ahead, first, G, spec.known, future)
     rows = pipeline.transform(ahead, known_until=first)
     index, skipped = _last_windows(pipeline, rows, first)
     answers = []
     columns = np.array([ahead.column(name) for name in spec.targets])
     for done in range(0, steps, H):
         if done:
-            rows = pipeline.transform(ahead, known_until=first + done)
+            rows = pipeline.transform(ahead, known_until=first)
         here = WindowIndex(index.cutoffs + done, index.series, index.spec)
         y = predict(rows, here)  # (N, H, K)
+        if not np.isfinite(y).all():
+            raise DataError(
+                f"Every forecast must be a number. Received: {int((~np.isfinite(y)).sum()):,} of {y.size:,} "
+                "that are none. Look for inputs far outside the training range, or covariates that are missing."
+            )
         answers.append(y)
         for h in range(H):  # what was forecast is known to the next call
             ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]
@@ -120,7 +125,7 @@ def _last_windows(pipeline: DataPipeline, rows: Rows, first: np.ndarray) -> tupl
     return WindowIndex(first[keep] - 1, np.array(keep), window), skipped
 
 
-def _put_known(ahead: Panel, first: np.ndarray, known: tuple[str, ...], future: pd.DataFrame | None) -> None:
+def _put_known(ahead: Panel, first: np.ndarray, gap: int, known: tuple[str, ...], future: pd.DataFrame | None) -> None:
     """Fills in the known covariates of future rows, in place.
 
     Raises:
@@ -140,10 +145,13 @@ def _put_known(ahead: Panel, first: np.ndarray, known: tuple[str, ...], future: 
     given = Panel.from_frame(future, columns=known, **options)
     columns = np.array([ahead.column(name) for name in known])
     for s, unique_id in enumerate(ahead.ids):
-        rows = slice(int(first[s]), int(ahead.offsets[s + 1]))
+        rows = slice(int(first[s]) + gap, int(ahead.offsets[s + 1]))  # what lies in the gap no network sees
         theirs = given.rows(given.ids.index(unique_id) if unique_id in given.ids else 0)
         if unique_id in given.ids or len(given.ids) == len(ahead.ids) == 1:
-            _, here, there = np.intersect1d(ahead.ds[rows], given.ds[theirs], return_indices=True)
+            ds = given.ds[theirs]
+            if not given.calendars[0].zone:  # a plain clock is the clock of the series
+                ds = ahead.calendars[s].utc(ds)
+            _, here, there = np.intersect1d(ahead.ds[rows], ds, return_indices=True)
             ahead.values[np.ix_(rows.start + here, columns)] = given.values[theirs][there]
         empty = np.isnan(ahead.values[rows][:, columns]).any(axis=1)
         if empty.any():

@@ -60,6 +60,7 @@ def load(
     forecaster.manifest_ = manifest
     forecaster.run_ = _run(path, manifest["training"])
     forecaster.unit_ = manifest["unit"]
+    forecaster.dated_ = manifest.get("dated", {})
     forecaster.source_ = manifest["data"]["source"]
     return forecaster
 
@@ -128,7 +129,8 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
             "last": str(panel.stamp(int(panel.ds.max()))),
             "calendars": sorted({calendar.code for calendar in panel.calendars}),
         },
-        "split": {"starts": splits.starts, "parts": splits.describe(panel)},
+        "dated": forecaster.dated_,
+        "split": {"starts": splits.starts, "tails": splits.tails, "parts": splits.describe(panel)},
         "cleaning": report.to_dict(),
         "training": {"epochs": len(run.history) - 1, "best_epoch": run.best_epoch, "interrupted": run.interrupted}
         if run

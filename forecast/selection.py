@@ -29,8 +29,9 @@ def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report:
     if not len(index):
         longest, warmup = int((end - first).max()), pipeline.warmup
         if longest - warmup < spec.width:
-            of = f" of training in the longest series{f', and features take {warmup} to warm up' if warmup else ''}"
-            raise spec.too_short(longest - warmup, of)
+            of = " of training in the longest series"
+            of += f" after the {warmup} rows that features take to warm up" if warmup else ""
+            raise spec.too_short(max(longest - warmup, 0), of)
         empty = [name for name, none in zip(pipeline.inputs_, np.isnan(rows.inputs).all(axis=0), strict=True) if none]
         if empty:
             raise DataError(

@@ -84,6 +84,7 @@ def to_panel(
             for c, read in enumerate(readers):
                 values[a : a + BLOCK, c] = read(rows)
     del order
+    notes += [note for name, read in zip(value_columns, readers, strict=True) if (note := _coarse(name, read, R))]
     chosen = calendar if calendar is not None else (None if freq else attrs.get("calendar"))
     return Panel(
         ids=ids,
@@ -260,6 +261,37 @@ def _numbers(column: pd.Series, name: str, notes: list[str]) -> Any:
     return column.to_numpy().__getitem__
 
 
+def _coarse(name: str, read: Any, R: int) -> str:
+    """Returns a note where a column's steps are small beside its values: rows are kept to seven digits (float32)."""
+    values = np.asarray(read(slice(0, min(R, BLOCK // 8))), np.float64)
+    values = values[np.isfinite(values)]
+    steps = abs(np.diff(values))
+    steps = steps[steps > 0]
+    if not len(steps):
+        return ""
+    lost, usual = float(np.spacing(np.float32(min(abs(values).max(), 3e38)))), float(np.median(steps))
+    if lost <= 0.02 * usual:
+        return ""
+    return (
+        f"Column {name!r} moves by about {usual:.3g} at values near {abs(values).max():.3g}, which are kept to seven "
+        f"digits, so to {lost:.3g}: subtract a constant first, or forecast its differences."
+    )
+
+
+def _refuse_steps(offsets: np.ndarray, ds: np.ndarray) -> None:
+    """Refuses integer stamps that do not count rows, such as 20240131."""
+    inside = np.ones(max(len(ds) - 1, 0), bool)
+    inside[offsets[1:-1] - 1] = False
+    steps = np.diff(ds[: 1 << 20])[inside[: (1 << 20) - 1]]
+    steps = steps[steps > 0]
+    if len(steps) and np.median(steps) != 1:
+        step = f"{np.median(steps):g}, as from {ds[0]} to {ds[1]}"
+        raise DataError(
+            f"Integer stamps count rows: 0, 1, 2, ... Received: steps of {step}. "
+            "If they are dates, turn them into dates with pd.to_datetime; else number the rows."
+        )
+
+
 def _calendars(
     ids: tuple[str, ...],
     offsets: np.ndarray,
@@ -272,9 +304,17 @@ def _calendars(
     if not dated:
         if freq or chosen:
             raise ConfigError(f"Integer stamps have no freq or calendar. Received: {freq or chosen!r}. Leave it out.")
+        _refuse_steps(offsets, ds)
         return (Calendar(""),) * len(ids)
     if freq or isinstance(chosen, str):
-        return (Calendar(freq or str(chosen), zone),) * len(ids)
+        calendar = Calendar(freq or str(chosen), zone)
+        first = np.diff(ds[: offsets[1]])
+        if calendar.is_exchange and len(first) > 2 and np.median(first) < DAY // 2:
+            raise ConfigError(
+                f"An exchange's calendar is for daily rows. Received: calendar={calendar.code!r} for rows every "
+                f"{pd.Timedelta(int(np.median(first)), 'ns')}. Give their freq, such as freq='h'."
+            )
+        return (calendar,) * len(ids)
     given = dict(chosen or {})
     make = functools.cache(lambda code: Calendar(code, zone))
     known: dict[Any, str] = {}

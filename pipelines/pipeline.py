@@ -341,9 +341,19 @@ class DataPipeline:
         return computed
 
     def _static(self, panel: Panel) -> np.ndarray:
-        columns = [panel.column(name) for name in self.spec.static]
-        firsts = np.asarray(panel.values[panel.offsets[:-1]])[:, columns].astype(np.float64)
-        return firsts
+        """Returns the static columns of each series `(S, Fs)`: their first value that is there."""
+        result = np.empty((len(panel.ids), len(self.spec.static)))
+        for f, name in enumerate(self.spec.static):
+            column = panel.column(name)
+            for s, unique_id in enumerate(panel.ids):
+                values = panel.values[panel.rows(s), column]
+                known = ~np.isnan(values)
+                if not known.any():
+                    raise DataError(
+                        f"Static columns must hold a value. Received none in column {name!r} of series {unique_id!r}."
+                    )
+                result[s, f] = values[np.argmax(known)]
+        return result
 
     def _scaled_static(self, panel: Panel) -> np.ndarray:
         if self.static_ is None:

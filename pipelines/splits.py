@@ -10,7 +10,7 @@ integer stamps are cut each at its own tail. A window belongs to the part that h
 """
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -77,10 +77,12 @@ class Splits:
     Attributes:
         bounds: Row numbers `(S, 5)`: part `p` of series `s` is rows `[bounds[s, p], bounds[s, p + 1])`.
         starts: The stamp that each part starts at, by part; None where series are cut each at its own tail.
+        tails: The stamps that validation, calibration and test start at in each series, where it has its own.
     """
 
     bounds: np.ndarray
     starts: dict[str, int] | None
+    tails: dict[str, list[int]] = field(default_factory=dict)
 
     def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns first and end row of a part in each series, `(S,)` each.
@@ -112,12 +114,18 @@ class Splits:
         return result
 
 
-def split(panel: Panel, spec: SplitSpec | None = None, starts: dict[str, int] | None = None) -> Splits:
+def split(
+    panel: Panel,
+    spec: SplitSpec | None = None,
+    starts: dict[str, int] | None = None,
+    tails: dict[str, list[int]] | None = None,
+) -> Splits:
     """Returns where to cut each series of a panel.
 
     Args:
         spec: How large each part is.
         starts: Where the parts of other data started, to cut these rows at the same stamps.
+        tails: The same for series with integer stamps, each by its name; others are cut at their own tail.
 
     Raises:
         ConfigError: Dates are given for integer stamps, cannot be read, or are not in order.
@@ -134,7 +142,8 @@ def split(panel: Panel, spec: SplitSpec | None = None, starts: dict[str, int] | 
     S = len(panel.ids)
     bounds = np.empty((S, 5), np.int64)
     bounds[:, 0], bounds[:, 4] = panel.offsets[:-1], panel.offsets[1:]
-    by_date, given = any(isinstance(size, str) for size in sizes), starts is not None
+    by_date, given = any(isinstance(size, str) for size in sizes), bool(starts or tails)
+    ends: dict[str, list[int]] = {}
     if starts is not None or by_date or panel.dated:
         if starts is not None:
             cuts = [starts[part] for part in PARTS[1:]]
@@ -150,7 +159,13 @@ def split(panel: Panel, spec: SplitSpec | None = None, starts: dict[str, int] | 
         for p in (3, 2, 1):
             tail = tail + sizes[p - 1]
             bounds[:, p] = panel.offsets[:-1] + np.round(counts * (1 - tail)).astype(np.int64)
-    splits = Splits(bounds, starts)
+        for s, name in enumerate(panel.ids):
+            ds = panel.ds[panel.rows(s)]
+            if tails and name in tails:
+                bounds[s, 1:4] = panel.offsets[s] + np.searchsorted(ds, tails[name], side="left")
+            inside = bounds[s, 1:4] - panel.offsets[s]
+            ends[name] = [int(ds[i]) if i < len(ds) else int(ds[-1]) + 1 for i in inside]
+    splits = Splits(bounds, starts, ends)
     if not splits.count("train") and not given:
         raise DataError(
             f"Some rows must lie before validation and test, for training. Received: {len(panel):,} rows, none before "

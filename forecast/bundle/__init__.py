@@ -89,11 +89,7 @@ def write(
         ConfigError: The name is not a plain one, or the folder cannot be written.
         BundleError: `fill` left out a file, or wrote one that no bundle may hold.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            "The name of a bundle must be letters, digits, '.', '_' and '-', not start with '.' or '-', and not be all "
-            f"digits. Received: {name!r}. Choose one such as 'goog-daily'."
-        )
+    check_name(name)
     home = root(folder) / name
     temporary = _make_temporary(home)
     try:
@@ -117,6 +113,24 @@ def write(
         raise
     _sync(home)
     return target
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError where a bundle cannot have this name: before training, rather than after."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "The name of a bundle must be letters, digits, '.', '_' and '-', not start with '.' or '-', and not be all "
+            f"digits. Received: {name!r}. Choose one such as 'goog-daily'."
+        )
+
+
+def check_place(name: str, folder: str | Path | None = None) -> None:
+    """Raises ConfigError where a bundle of this name cannot be written."""
+    check_name(name)
+    temporary = _make_temporary(root(folder) / name)
+    temporary.rmdir()
+    with contextlib.suppress(OSError):
+        temporary.parent.rmdir()  # stays where there are versions in it
 
 
 def _make_temporary(home: Path) -> Path:

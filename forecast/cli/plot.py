@@ -31,6 +31,6 @@ def plot(
     from .. import plotting
 
     model = bundle(name, folder)
-    model.attach(rows_of(model, data))
+    model = model.attach(rows_of(model, data))
     plotting.write(model, out, kind, **({"series": series} if series else {}))
     say(f"picture {out}")

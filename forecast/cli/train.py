@@ -58,6 +58,7 @@ def train(
     """
     from pipelines.sources import name_of
 
+    from ..bundle import check_place
     from ..config import ForecastConfig, merge, read_config
     from ..forecaster import Forecaster
 
@@ -93,29 +94,26 @@ def train(
             },
             change,
         )
-    forecaster = Forecaster(config=ForecastConfig(**settings)).fit(data, quiet=quiet)
-    scores = forecaster.evaluate()
-    path = forecaster.save(name or name_of(data), folder) if save else None
-    run = forecaster.run_
+    name = name or name_of(data)
+    forecaster = Forecaster(config=ForecastConfig(**settings))
+    if save:
+        check_place(name, folder)  # before the training, rather than after
+    forecaster.fit(data, quiet=quiet)
+    path = forecaster.save(name, folder) if save else None
+    scores = forecaster.evaluate() if forecaster.splits_.count("test") else None
     if as_json:
-        epochs_run = len(run.history) - 1 if run else 0
+        run = forecaster.run_
         about = {
+            "bundle": path,
             "model": forecaster.config.model.name,
             "target": list(forecaster.target),
             "seed": forecaster.config.seed,
+            "epochs": len(run.history) - 1 if run else 0,
+            "part": "test",
+            "unit": forecaster.unit_,
         }
-        show_json(
-            {
-                "bundle": path,
-                **about,
-                "epochs": epochs_run,
-                "part": "test",
-                "unit": scores.unit,
-                "scores": scores.to_dict(),
-                "verdict": scores.verdict,
-            }
-        )
+        show_json(about | {"scores": scores.to_dict() if scores else {}, "verdict": scores.verdict if scores else ""})
         return
-    say(scores)
+    say(scores or "Nothing was scored: split.test leaves no test rows.")
     if path:
         say(f"bundle  {path}\npicture {path / 'forecast.png'}")

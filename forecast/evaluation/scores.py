@@ -27,12 +27,23 @@ def score_table(y_true: np.ndarray, predictions: dict[str, np.ndarray], needs: d
 
     Args:
         y_true: What happened `(N, H)`, NaN where nobody measured.
-        predictions: Forecasts `(N, H)` by name. All are scored where all of them have a value.
+        predictions: Forecasts `(N, H)` by name, the model's first, then baselines'. All are scored where all the
+            baselines have a value.
         needs: What some metrics need besides: "last", "mase_scale" and "rmsse_scale", `(N,)` each.
+
+    Raises:
+        DataError: A forecast of the model is not a number.
     """
-    # A baseline has no forecast before its first observation: score all on the rows that all have.
-    there = np.logical_and.reduce([~np.isnan(y) for y in predictions.values()])
+    model, *baselines = predictions
+    # A baseline has no forecast before its first observation: score all on the rows that all of them have.
+    there = np.logical_and.reduce([~np.isnan(predictions[name]) for name in baselines] + [np.ones(y_true.shape, bool)])
     truth = np.where(there, y_true, np.nan)
+    bad = ~np.isfinite(predictions[model]) & ~np.isnan(truth)
+    if bad.any():  # never left out: the scores would be of the easy rest
+        raise DataError(
+            f"Every forecast of {model} must be a number. Received: {int(bad.sum()):,} of {bad.size:,} that are none. "
+            "Look for what the network makes of inputs outside its training range."
+        )
     return pd.DataFrame(
         [{name: _score(metric, truth, y, needs) for name, metric in METRICS.items()} for y in predictions.values()],
         index=pd.Index(predictions, name="model"),

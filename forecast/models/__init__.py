@@ -15,7 +15,7 @@ The template for another model, `forecast/models/mine.py`:
     \"\"\"
 
     class Options(RecurrentOptions):                          # its options, with their defaults and bounds
-        units: int = Field(default=64, ge=1)
+        heads: int = Field(default=4, ge=1)
 
     INPUTS = ("past",)                                        # also "known", "static", "series", where it takes them
 
@@ -71,11 +71,10 @@ def build_core(name: str, shapes: Shapes, options: dict[str, Any]) -> keras.Mode
         ConfigError: An option is unknown or wrong, or the data hold covariates that this model cannot take.
     """
     module = registry.load(name)
-    for kind, there in (("known", 0), ("static", shapes.static)):
-        if there and kind not in module.INPUTS:
-            raise ConfigError(
-                f"Model {name!r} takes no {kind} covariates. Received: {there}. Leave them out, or choose a model with "
-                f"{kind!r} among its inputs: `forecast models` shows them."
-            )
+    if shapes.static and "static" not in module.INPUTS:
+        raise ConfigError(
+            f"Model {name!r} takes no static covariates. Received: {shapes.static}. Leave them out, or choose a model "
+            "with 'static' among its inputs: `forecast models` shows them."
+        )
     core: keras.Model = module.build(shapes, module.Options(**options))
     return core

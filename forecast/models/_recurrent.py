@@ -21,8 +21,6 @@ class RecurrentOptions(Spec):
         l2: Weight of the squared kernels in the loss.
         kernel_initializer: Keras's name for how input kernels start.
         recurrent_initializer: Keras's name for how recurrent kernels start.
-        forget_bias: Where the bias of the forget gate starts; 1 lets a fresh network remember (Jozefowicz et al. 2015,
-            https://proceedings.mlr.press/v37/jozefowicz15.html).
     """
 
     units: int = Field(default=64, ge=1)
@@ -31,7 +29,6 @@ class RecurrentOptions(Spec):
     l2: float = Field(default=0.0, ge=0)
     kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str = "orthogonal"
-    forget_bias: float = 1.0
 
     @field_validator("kernel_initializer", "recurrent_initializer")
     @classmethod
@@ -43,10 +40,23 @@ class RecurrentOptions(Spec):
         return name
 
 
-def lstm(options: RecurrentOptions, units: int | None = None, **settings: Any) -> keras.layers.LSTM:
-    """Returns a stock LSTM layer with the options of a model."""
+class LSTMOptions(RecurrentOptions):
+    """Options of every model made of LSTMs.
+
+    Attributes:
+        forget_bias: Where the bias of the forget gate starts; 1 lets a fresh network remember (Jozefowicz et al. 2015,
+            https://proceedings.mlr.press/v37/jozefowicz15.html).
+    """
+
+    forget_bias: float = 1.0
+
+
+def recurrent(
+    layer: type[keras.layers.Layer], options: RecurrentOptions, units: int | None = None, **settings: Any
+) -> keras.layers.Layer:
+    """Returns a stock recurrent layer, such as `keras.layers.GRU`, with the options of a model."""
     regularizer = keras.regularizers.L2(options.l2) if options.l2 else None
-    return keras.layers.LSTM(
+    return layer(
         units or options.units,
         dropout=options.dropout,
         recurrent_dropout=options.recurrent_dropout,
@@ -56,6 +66,11 @@ def lstm(options: RecurrentOptions, units: int | None = None, **settings: Any) -
         recurrent_regularizer=regularizer,
         **settings,
     )
+
+
+def lstm(options: RecurrentOptions, units: int | None = None, **settings: Any) -> keras.layers.Layer:
+    """Returns a stock LSTM layer with the options of a model."""
+    return recurrent(keras.layers.LSTM, options, units, **settings)
 
 
 def head(shapes: Shapes) -> list[keras.layers.Layer]:

@@ -11,12 +11,12 @@ Source: Schuster and Paliwal (1997), https://doi.org/10.1109/78.650093
 import keras
 
 from . import Shapes
-from ._recurrent import RecurrentOptions, head, lstm, set_forget_bias
+from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
 
 INPUTS = ("past",)
 
 
-class Options(RecurrentOptions):
+class Options(LSTMOptions):
     """Options of `bidirectional_lstm`; `units` is the size of each direction."""
 
 

@@ -15,12 +15,12 @@ from pydantic import Field
 from pipelines.errors import ConfigError
 
 from . import Shapes
-from ._recurrent import RecurrentOptions, head, lstm, set_forget_bias
+from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
 
 INPUTS = ("past",)
 
 
-class Options(RecurrentOptions):
+class Options(LSTMOptions):
     """Options of `conv1d_lstm`.
 
     Attributes:

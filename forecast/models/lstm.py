@@ -11,12 +11,12 @@ al. (2000), https://doi.org/10.1162/089976600300015015
 import keras
 
 from . import Shapes
-from ._recurrent import RecurrentOptions, head, lstm, set_forget_bias
+from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
 
 INPUTS = ("past",)
 
 
-class Options(RecurrentOptions):
+class Options(LSTMOptions):
     """Options of `lstm`."""
 
 

@@ -11,12 +11,12 @@ import keras
 from pydantic import Field
 
 from . import Shapes
-from ._recurrent import RecurrentOptions, head, lstm, set_forget_bias
+from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
 
 INPUTS = ("past",)
 
 
-class Options(RecurrentOptions):
+class Options(LSTMOptions):
     """Options of `stacked_lstm`.
 
     Attributes:

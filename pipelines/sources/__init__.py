@@ -21,11 +21,12 @@ The template for another source, `pipelines/sources/mine.py`:
     attrs["notes"]      list of sentences on what was read and repaired; they head the cleaning report
 """
 
+import hashlib
 import inspect
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import pandas as pd
 
@@ -66,7 +67,25 @@ def name_of(data: str) -> str:
     stem = PurePath(split_locator(data)[1].rstrip("/")).name
     stem = re.sub(r"(\.(csv|tsv|txt|parquet|gz))+$", "", stem)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")
+    if not stem.isascii():  # what is left of two names may be the same: tell them apart
+        plain = f"{plain or 'series'}_{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
     return plain if plain and not plain.isdigit() else f"series_{plain}".strip("_")
+
+
+def absolute(data: str) -> str:
+    """Returns a locator that means the same from any folder; "" stays "".
+
+    Example:
+        >>> absolute("sample:goog")
+        'sample:goog'
+    """
+    if not data:
+        return ""
+    scheme, locator, options = split_locator(data)
+    if scheme != "file":
+        return data
+    query = f"?{urlencode(options)}" if options else ""
+    return f"{Path(locator).expanduser().absolute()}{query}"
 
 
 def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:
@@ -87,6 +106,8 @@ def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:
     """
     if isinstance(data, pd.DataFrame):
         return data
+    if not str(data).strip():
+        raise ConfigError("Data must be a file or scheme:locator, such as sample:goog. Received: nothing.")
     scheme, locator, query = split_locator(str(data))
     source = registry.load(scheme)
     given = {**query, **options}

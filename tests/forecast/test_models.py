@@ -4,6 +4,8 @@ A new model is tested by being there. Networks are tiny and data come from a for
 """
 
 import doctest
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,9 +52,9 @@ def answer(model, inputs):
     return np.asarray(model(inputs, training=False))
 
 
-def lstms(model):
+def lstms(model, kinds=(keras.layers.LSTM,)):
     """Returns every LSTM layer, those inside wrappers too, each once."""
-    found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.LSTM)}
+    found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, kinds)}
     cells = {id(layer.cell): layer for layer in found.values()}
     return list(cells.values())
 
@@ -164,7 +166,6 @@ def test_no_option_takes_a_value_that_is_none(name):
         ("dropout", 1.0, r"`dropout` must be a number < 1"),
         ("recurrent_dropout", -0.1, r"`recurrent_dropout` must be a number >= 0"),
         ("l2", -1.0, r"`l2` must be a number >= 0"),
-        ("forget_bias", float("nan"), r"`forget_bias` must be a finite number"),
         ("kernel_initializer", "glorot", r"`kernel_initializer`.*initializer that Keras knows.*Received: 'glorot'"),
     ],
 )
@@ -176,10 +177,14 @@ def test_an_option_out_of_range_is_named_with_its_bound(name, option, value, mes
 @every_model
 def test_options_reach_every_recurrent_layer(name):
     options = {"dropout": 0.1, "recurrent_dropout": 0.3, "l2": 0.01}
-    starts = {"kernel_initializer": "ones", "recurrent_initializer": "zeros", "forget_bias": 2.5}
-    model = network(name, Shapes(lookback=6, horizon=1), **options, **starts)
-    layers = lstms(model)
+    starts = {"kernel_initializer": "ones", "recurrent_initializer": "zeros"}
+    forgets = "forget_bias" in registry.load(name).Options.model_fields
+    model = network(
+        name, Shapes(lookback=6, horizon=1), **options, **starts, **({"forget_bias": 2.5} if forgets else {})
+    )
+    layers = lstms(model, (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN))
     assert layers
+    assert forgets == any(isinstance(layer, keras.layers.LSTM) for layer in layers)
     penalty = 0.0
     for layer in layers:
         U = layer.units
@@ -187,8 +192,9 @@ def test_options_reach_every_recurrent_layer(name):
         assert (layer.dropout, layer.recurrent_dropout) == (0.1, 0.3)
         assert (kernel == 1).all()
         assert (recurrent == 0).all()
-        np.testing.assert_array_equal(bias.reshape(4, U)[[0, 2, 3]], 0)  # gates i, f, c, o
-        np.testing.assert_array_equal(bias.reshape(4, U)[1], 2.5)
+        if isinstance(layer, keras.layers.LSTM):
+            np.testing.assert_array_equal(bias.reshape(4, U)[[0, 2, 3]], 0)  # gates i, f, c, o
+            np.testing.assert_array_equal(bias.reshape(4, U)[1], 2.5)
         penalty += 0.01 * (np.square(kernel).sum() + np.square(recurrent).sum())
     assert float(sum(model.losses)) == pytest.approx(penalty, rel=1e-5)
 
@@ -196,6 +202,22 @@ def test_options_reach_every_recurrent_layer(name):
 @every_model
 def test_without_l2_nothing_is_added_to_the_loss(name):
     assert not network(name, Shapes(lookback=6, horizon=1)).losses
+
+
+def test_a_forget_bias_is_a_number():
+    with pytest.raises(ConfigError, match=r"`forget_bias` must be a finite number"):
+        build_core("lstm", Shapes(lookback=6, horizon=1), {"forget_bias": float("nan")})
+
+
+def test_the_model_in_contributing_is_a_model(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = text[text.index('    """GRU:') : text.index("\nA source is a file")]
+    (tmp_path / "gru.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    monkeypatch.setattr(forecast.models, "__path__", [*forecast.models.__path__, str(tmp_path)])
+    assert "gru" in registry.names()
+    core = build_core("gru", Shapes(lookback=6, horizon=2, features=3), {"units": 5, "dropout": 0.2})
+    (layer,) = lstms(core, keras.layers.GRU)
+    assert (layer.units, layer.dropout, core.output_shape) == (5, 0.2, (None, 2, 1))
 
 
 def test_names_come_from_the_files_and_an_unknown_one_has_a_neighbour():
