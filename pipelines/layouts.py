@@ -23,6 +23,7 @@ from .calendars import DAY, Calendar
 from .errors import ConfigError, DataError, UnknownName
 from .ordering import BLOCK, number_series, row_order
 from .panel import Panel
+from .values import digits_lost, number_reader
 
 CalendarChoice = str | Mapping[str, str] | None
 
@@ -76,7 +77,7 @@ def to_panel(
     R = len(frame)
     ds = np.empty(R, np.int64)
     values = np.empty((R, len(value_columns)), np.float32)
-    readers = [_numbers(frame[name], str(name), notes) for name in value_columns]
+    readers = [number_reader(frame[name], str(name), notes) for name in value_columns]
     for a in range(0, R, BLOCK):
         rows = slice(a, a + BLOCK) if order is None else order[a : a + BLOCK]
         ds[a : a + BLOCK] = ds_block(rows)
@@ -84,7 +85,7 @@ def to_panel(
             for c, read in enumerate(readers):
                 values[a : a + BLOCK, c] = read(rows)
     del order
-    notes += [note for name, read in zip(value_columns, readers, strict=True) if (note := _coarse(name, read, R))]
+    notes += [note for name, read in zip(value_columns, readers, strict=True) if (note := digits_lost(name, read, R))]
     chosen = calendar if calendar is not None else (None if freq else attrs.get("calendar"))
     return Panel(
         ids=ids,
@@ -231,65 +232,20 @@ def _mixed_zones(what: str) -> DataError:
     )
 
 
-def _numbers(column: pd.Series, name: str, notes: list[str]) -> Any:
-    """Returns the block reader of a value column."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        categories = dtype.categories
-        if pd.api.types.is_numeric_dtype(categories.dtype):
-            table = np.append(categories.to_numpy(np.float32), np.float32(np.nan))
-        else:
-            table = np.append(np.arange(len(categories), dtype=np.float32), np.float32(np.nan))
-            notes.append(
-                f"Column {name!r} holds categories; they became numbers: "
-                f"{', '.join(map(str, categories[:5]))} = 0, 1, ..."
-            )
-        codes = column.cat.codes.to_numpy()
-        return lambda rows: table[codes[rows]]
-    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or pd.api.types.is_complex_dtype(
-        dtype
-    ):
-        first = column.dropna().iloc[:1].tolist()
-        raise DataError(
-            f"Value columns are numbers or categories. Received: column {name!r} of dtype {dtype}, such as "
-            f"{first[0] if first else None!r}. Choose the columns to use (`target`, `past`, `known`), or convert this "
-            "one."
-        )
-    if pd.api.types.is_extension_array_dtype(dtype):
-        array = column.array
-        return lambda rows: array[rows].to_numpy(np.float32, na_value=np.nan)
-    return column.to_numpy().__getitem__
-
-
-def _coarse(name: str, read: Any, R: int) -> str:
-    """Returns a note where a column's steps are small beside its values: rows are kept to seven digits (float32)."""
-    values = np.asarray(read(slice(0, min(R, BLOCK // 8))), np.float64)
-    values = values[np.isfinite(values)]
-    steps = abs(np.diff(values))
-    steps = steps[steps > 0]
-    if not len(steps):
-        return ""
-    lost, usual = float(np.spacing(np.float32(min(abs(values).max(), 3e38)))), float(np.median(steps))
-    if lost <= 0.02 * usual:
-        return ""
-    return (
-        f"Column {name!r} moves by about {usual:.3g} at values near {abs(values).max():.3g}, which are kept to seven "
-        f"digits, so to {lost:.3g}: subtract a constant first, or forecast its differences."
-    )
-
-
 def _refuse_steps(offsets: np.ndarray, ds: np.ndarray) -> None:
-    """Refuses integer stamps that do not count rows, such as 20240131."""
-    inside = np.ones(max(len(ds) - 1, 0), bool)
-    inside[offsets[1:-1] - 1] = False
-    steps = np.diff(ds[: 1 << 20])[inside[: (1 << 20) - 1]]
+    """Refuses integer stamps that do not count rows: dates such as 20240131, and steps of ten."""
+    some = ds[:BLOCK]
+    dates = (some >= 19000101) & (some <= 21001231) & (some // 100 % 100 - 1 < 12) & (some % 100 - 1 < 31)
+    inside = np.ones(max(len(some) - 1, 0), bool)
+    inside[offsets[1:-1][offsets[1:-1] < len(some)] - 1] = False
+    steps = np.diff(some)[inside]
     steps = steps[steps > 0]
-    if len(steps) and np.median(steps) != 1:
-        step = f"{np.median(steps):g}, as from {ds[0]} to {ds[1]}"
-        raise DataError(
-            f"Integer stamps count rows: 0, 1, 2, ... Received: steps of {step}. "
-            "If they are dates, turn them into dates with pd.to_datetime; else number the rows."
-        )
+    if len(steps) < 5 or not (dates.all() or steps.min() > 1):
+        return
+    raise DataError(
+        f"Integer stamps count rows: 0, 1, 2, ... Received: {', '.join(map(str, some[:3]))}, ... If they are dates, turn "
+        "them into dates with pd.to_datetime; else number the rows."
+    )
 
 
 def _calendars(

@@ -57,10 +57,11 @@ def test_integer_series_are_scored_on_rows_after_those_trained_on():
         model.backtest(rows.iloc[:150])
 
 
-def test_integer_stamps_that_are_dates_are_refused():
-    rows = walk().set_index(walk().index.strftime("%Y%m%d").astype(int))
-    with pytest.raises(DataError, match=r"Integer stamps count rows.*pd\.to_datetime"):
-        Panel.from_frame(rows.iloc[::40])
+def test_integer_stamps_that_do_not_count_rows_are_refused():
+    dates = walk().index.strftime("%Y%m%d").astype(int)
+    for stamps in (dates, 10 * np.arange(300)):
+        with pytest.raises(DataError, match=r"Integer stamps count rows.*pd\.to_datetime"):
+            Panel.from_frame(walk().set_index(stamps))
 
 
 def test_hourly_rows_have_no_exchange_calendar():
