@@ -243,8 +243,8 @@ def _refuse_steps(offsets: np.ndarray, ds: np.ndarray) -> None:
     if len(steps) < 5 or not (dates.all() or steps.min() > 1):
         return
     raise DataError(
-        f"Integer stamps count rows: 0, 1, 2, ... Received: {', '.join(map(str, some[:3]))}, ... If they are dates, turn "
-        "them into dates with pd.to_datetime; else number the rows."
+        f"Integer stamps count rows: 0, 1, 2, ... Received: {', '.join(map(str, some[:3]))}, ... If they are dates, "
+        "turn them into dates with pd.to_datetime; else number the rows."
     )
 
 
