@@ -18,7 +18,6 @@ import pandas as pd
 from pipelines.cleaning import CleaningReport
 from pipelines.errors import DataError
 from pipelines.pipeline import DataPipeline
-from pipelines.windows import WindowIndex
 
 from . import bundle, plotting
 from .config import ForecastConfig
@@ -86,8 +85,10 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     bare.save(path / "model.keras")
     bundle.check_network(path / "model.keras", forecaster.custom_objects)  # what could not be loaded is not saved
     pipeline.save(path)
-    index = _golden_windows(forecaster)
-    inputs, _ = pipeline.batch(pipeline.transform(panel), index, future=False)
+    rows = pipeline.transform(panel)
+    index = training_windows(pipeline, rows, forecaster.splits_, CleaningReport())  # what any fitted forecaster has
+    few = index[np.linspace(0, len(index) - 1, min(GOLDEN, len(index))).astype(int)]
+    inputs, _ = pipeline.batch(rows, few, future=False)
     names = input_names(network)
     inputs = {name: inputs[name] for name in names}
     golden: dict[str, Any] = {**inputs, "y": bundle.answers(network, feed(inputs, names))}
@@ -96,13 +97,6 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
     with contextlib.suppress(DataError):  # data that end in a long gap have no forecast to draw; they have a network
         plotting.write(forecaster, path / "forecast.png")
-
-
-def _golden_windows(forecaster: Forecaster) -> WindowIndex:
-    """Returns a few training windows: what any fitted forecaster has."""
-    pipeline, splits, panel = forecaster.pipeline_, forecaster.splits_, forecaster.panel_
-    index = training_windows(pipeline, pipeline.transform(panel), splits, CleaningReport())
-    return index[np.linspace(0, len(index) - 1, min(GOLDEN, len(index))).astype(int)]
 
 
 def _manifest(forecaster: Forecaster) -> dict[str, Any]:

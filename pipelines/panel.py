@@ -104,6 +104,29 @@ class Panel:
         """Returns stamps as the wall clock of series `s` shows them."""
         return self.calendars[s].stamps(ds)
 
+    def stamp_column(self, ds: np.ndarray, series: np.ndarray) -> Any:
+        """Returns stamps of rows of several series as a column of a frame.
+
+        They carry their zone where all share one, and else show what each series' own clock shows.
+
+        Args:
+            ds: Stamps `(R,)`.
+            series: Number of each one's series `(R,)`.
+        """
+        if not self.dated:
+            return ds
+        present = np.unique(series)
+        zones = {self.calendars[s].zone for s in present}
+        if len(zones) == 1:
+            index = pd.DatetimeIndex(np.asarray(ds).view("M8[ns]"))
+            zone = zones.pop()
+            return index.tz_localize("UTC").tz_convert(zone) if zone else index
+        result = np.empty(len(ds), "M8[ns]")
+        for s in present:
+            which = series == s
+            result[which] = self.stamps_of(ds[which], s)
+        return result
+
     def column(self, name: str) -> int:
         """Returns the number of a column.
 
@@ -122,15 +145,8 @@ class Panel:
 
     def take(self, series: Sequence[int]) -> "Panel":
         """Returns some of the series, by number, in the order given."""
-        spans = [self.rows(s) for s in series]
-        return replace(
-            self,
-            ids=tuple(self.ids[s] for s in series),
-            offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
-            ds=np.concatenate([self.ds[span] for span in spans]) if spans else self.ds[:0],
-            values=np.concatenate([self.values[span] for span in spans]) if spans else self.values[:0],
-            calendars=tuple(self.calendars[s] for s in series),
-        )
+        kept = replace(self, ids=tuple(self.ids[s] for s in series), calendars=tuple(self.calendars[s] for s in series))
+        return kept._with_rows([self.rows(s) for s in series])
 
     def one(self, unique_id: str) -> "Panel":
         """Returns the panel of one series.
@@ -144,23 +160,20 @@ class Panel:
 
     def until(self, ends: np.ndarray) -> "Panel":
         """Returns each series cut before row `ends[s]`, counted over the panel."""
-        spans = [slice(int(first), int(end)) for first, end in zip(self.offsets[:-1], ends, strict=True)]
-        return replace(
-            self,
-            offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
-            ds=np.concatenate([self.ds[span] for span in spans]),
-            values=np.concatenate([self.values[span] for span in spans]),
-        )
+        return self._with_rows(list(map(slice, self.offsets[:-1].tolist(), np.asarray(ends).tolist())))
 
     def tail(self, rows: int) -> "Panel":
         """Returns the last rows of each series, at most `rows` of them."""
         firsts = np.maximum(self.offsets[:-1], self.offsets[1:] - rows)
-        spans = [slice(int(first), int(end)) for first, end in zip(firsts, self.offsets[1:], strict=True)]
+        return self._with_rows(list(map(slice, firsts.tolist(), self.offsets[1:].tolist())))
+
+    def _with_rows(self, spans: Sequence[slice]) -> "Panel":
+        """Returns the panel whose series hold these rows of this one, one span for each series."""
         return replace(
             self,
             offsets=np.cumsum([0, *(span.stop - span.start for span in spans)]),
-            ds=np.concatenate([self.ds[span] for span in spans]),
-            values=np.concatenate([self.values[span] for span in spans]),
+            ds=np.concatenate([self.ds[:0], *(self.ds[span] for span in spans)]),
+            values=np.concatenate([self.values[:0], *(self.values[span] for span in spans)]),
         )
 
     def extend(self, steps: int) -> tuple["Panel", tuple[str, ...]]:
@@ -182,18 +195,10 @@ class Panel:
 
     def frame(self) -> pd.DataFrame:
         """Returns the long DataFrame: `unique_id`, `ds`, and the columns."""
-        counts = np.diff(self.offsets)
-        stamps: Any = self.ds
-        if self.dated:
-            zones = {calendar.zone for calendar in self.calendars}
-            if len(zones) == 1:
-                stamps = pd.DatetimeIndex(self.ds.view("M8[ns]"))
-                zone = zones.pop()
-                stamps = stamps.tz_localize("UTC").tz_convert(zone) if zone else stamps
-            else:  # each series as its own clock shows it
-                stamps = np.concatenate([self.stamps_of(self.ds[self.rows(s)], s) for s in range(len(self.ids))])
+        series = np.repeat(np.arange(len(self.ids)), np.diff(self.offsets))
+        stamps = self.stamp_column(self.ds, series)
         columns = {name: self.values[:, c] for c, name in enumerate(self.columns)}
-        return pd.DataFrame({"unique_id": np.repeat(np.array(self.ids, object), counts), "ds": stamps, **columns})
+        return pd.DataFrame({"unique_id": np.array(self.ids, object)[series], "ds": stamps, **columns})
 
     def fingerprint(self) -> str:
         """Returns the sha256 of ids, stamps and values: the same data has the same one, in whatever order it came."""

@@ -193,29 +193,12 @@ def long_frame(
     """Returns arrays `(N, H, K)` as rows of `unique_id, target, ds, cutoff, step` and one column each."""
     N, H, K = len(index), index.spec.horizon, len(targets)
     rows = (index.cutoffs + 1 + index.spec.gap)[:, None] + np.arange(H)  # (N, H)
-    ids = np.array(panel.ids, object)[index.series]
+    series = np.repeat(index.series, H * K)
     data: dict[str, Any] = {
-        "unique_id": np.repeat(ids, H * K),
+        "unique_id": np.array(panel.ids, object)[series],
         "target": np.tile(np.array(targets, object), N * H),
-        "ds": _stamps(panel, np.repeat(rows.ravel(), K), np.repeat(index.series, H * K)),
-        "cutoff": _stamps(panel, np.repeat(index.cutoffs, H * K), np.repeat(index.series, H * K)),
+        "ds": panel.stamp_column(panel.ds[np.repeat(rows.ravel(), K)], series),
+        "cutoff": panel.stamp_column(panel.ds[np.repeat(index.cutoffs, H * K)], series),
         "step": np.tile(np.repeat(np.arange(first_step, first_step + H), K), N),
     }
     return pd.DataFrame(data | {name: array.reshape(-1) for name, array in columns.items()})
-
-
-def _stamps(panel: Panel, rows: np.ndarray, series: np.ndarray) -> Any:
-    """Returns the stamps of rows: with their zone where all share one, else as each series' own clock shows them."""
-    ds = panel.ds[rows]
-    if not panel.dated:
-        return ds
-    zones = {panel.calendars[s].zone for s in np.unique(series)}
-    if len(zones) == 1:
-        index = pd.DatetimeIndex(np.asarray(ds).view("M8[ns]"))
-        zone = zones.pop()
-        return index.tz_localize("UTC").tz_convert(zone) if zone else index
-    result = np.empty(len(ds), "M8[ns]")
-    for s in np.unique(series):
-        which = series == s
-        result[which] = panel.stamps_of(ds[which], s)
-    return result

@@ -20,7 +20,6 @@ from pipelines.sources._snapshots import COLUMNS, EVER, Answer, SnapshotStore
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-DATA = Path(os.environ.get("FORECAST_DATA") or HERE.parents[1] / "../shared/data")
 SPEC = importlib.util.spec_from_file_location("yahoo_server", HERE / "yahoo_server.py")
 yahoo_server = importlib.util.module_from_spec(SPEC)
 sys.modules["yahoo_server"] = yahoo_server  # dataclasses look their module up
@@ -91,14 +90,9 @@ def stage(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def recorded(stage):
+def recorded(stage, shared_data):
     """The same stage, with everything the data folder holds, seen today."""
-    if not DATA.is_dir():
-        pytest.skip(
-            "Needs the data folder that FORECAST_DATA names (default ../shared/data beside the project). "
-            f"Received: {DATA}, which does not exist."
-        )
-    whole = yahoo_server.YahooServer(DATA)
+    whole = yahoo_server.YahooServer(shared_data)
     whole.http.server_close()
     stage.server.listings, stage.server.recorded = whole.listings, whole.recorded
     stage.at("2026-01-05 12:00")
@@ -597,9 +591,9 @@ def test_adjusted_closes_agree_with_yahoos_own_for_microsoft(recorded):
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("symbol", ["AAPL", "SPY"])
-def test_prices_as_of_the_last_row_of_a_file_are_the_files_own(recorded, symbol):
+def test_prices_as_of_the_last_row_of_a_file_are_the_files_own(recorded, shared_data, symbol):
     recorded.server.recorded = {}
-    file = pd.read_csv(DATA / f"stocks/{symbol}.csv.gz", index_col="Date", parse_dates=True)
+    file = pd.read_csv(shared_data / f"stocks/{symbol}.csv.gz", index_col="Date", parse_dates=True)
     frame = sources.load(f"yahoo:{symbol}")
     assert frame.index.tolist() == file.index.tolist()
     for column in PRICES:
@@ -609,9 +603,9 @@ def test_prices_as_of_the_last_row_of_a_file_are_the_files_own(recorded, symbol)
 
 
 @pytest.mark.shared_data
-def test_raw_closes_of_apple_are_those_another_collector_recorded(recorded):
+def test_raw_closes_of_apple_are_those_another_collector_recorded(recorded, shared_data):
     recorded.server.recorded = {}
-    other = pd.read_csv(DATA / "stocks/us_daily_6tickers.csv.gz", parse_dates=["Date"])
+    other = pd.read_csv(shared_data / "stocks/us_daily_6tickers.csv.gz", parse_dates=["Date"])
     other = other[other["Ticker"] == "AAPL"].set_index("Date")["Close"]
     frame = sources.load("yahoo:AAPL?start=2005-01-03&end=2014-06-06")
     same = frame.index.intersection(other.index)
@@ -624,8 +618,8 @@ def test_raw_closes_of_apple_are_those_another_collector_recorded(recorded):
 
 
 @pytest.mark.shared_data
-def test_the_server_can_be_started_as_a_program(recorded, monkeypatch):
-    command = [sys.executable, str(HERE / "yahoo_server.py"), "--port", "0", "--data", str(DATA)]
+def test_the_server_can_be_started_as_a_program(recorded, shared_data, monkeypatch):
+    command = [sys.executable, str(HERE / "yahoo_server.py"), "--port", "0", "--data", str(shared_data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         try:
             name, _, url = program.stdout.readline().strip().partition("=")
