@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
 
+    from .export.output import ExportReport
     from .training.data import Predictor
     from .training.fit import TrainingRun
 
@@ -287,6 +288,40 @@ class Forecaster:
         from .saving import save
 
         return save(self, name, folder)
+
+    def export(
+        self, path: str | Path, quantize: str = "int8", *, data: Data | None = None, quiet: bool = False, **options: Any
+    ) -> ExportReport:
+        """Writes the network as a .tflite file that runs without TensorFlow and gives the same answers.
+
+        Args:
+            path: "goog.tflite" for the file and `goog.report.json` beside it; anything else is a folder that also gets
+                a picture, `run.py` and C files.
+            quantize: "int8", "float32", "float16", "dynamic" or "int16".
+            data: Rows to calibrate with and to compare on, by default those of `fit`.
+            quiet: Show no progress.
+            options: Others of `forecast.export.options.ExportSpec`, such as `layout="unrolled"`, `io="int8"`,
+                `state="streaming"`, `device="pi"`, `series="AAPL"`.
+
+        Returns:
+            What was written and measured; print it.
+
+        Raises:
+            ExportError: A layer cannot be converted, or the file drifted from Keras; nothing is written then.
+            ConfigError: The path cannot be written, or options exclude each other.
+        """
+        from ._keras import load_keras
+
+        load_keras()
+        from .export import output, tflite
+        from .export.of_forecaster import of_forecaster
+        from .export.options import ExportSpec
+        from .training.progress import Progress
+
+        spec = ExportSpec(**{"quantize": quantize, **options})
+        output.check_place(path)
+        built = tflite.build(of_forecaster(self, spec, data), spec, Progress(quiet).say)
+        return output.write(built, path)
 
     @classmethod
     def load(

@@ -171,7 +171,7 @@ class DataPipeline:
         self.scaler_ = Scaler(self.spec.scaling, logged=self.levels_)
         self.scaler_.fit(self._training_rows(panel, firsts, ends, report))
         if self.spec.static:
-            values = self._static(panel)[ends > firsts]
+            values = self.static(panel)[ends > firsts]
             low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
             self.static_ = (low, np.where(high > low, high - low, 1.0))
         return self
@@ -270,6 +270,10 @@ class DataPipeline:
             cold=tuple(cold),
         )
 
+    def raw(self, panel: Panel) -> np.ndarray:
+        """Returns the inputs of all rows in original units, `(R, F)` float64: features computed, gaps filled."""
+        return np.concatenate([self._inputs(panel, s, panel.rows(s)) for s in range(len(panel.ids))])
+
     def batch(
         self, rows: Rows, index: WindowIndex, future: bool = True
     ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
@@ -340,7 +344,7 @@ class DataPipeline:
         computed[: feature.warmup] = np.nan  # unsettled: a run that reads fewer rows would compute others
         return computed
 
-    def _static(self, panel: Panel) -> np.ndarray:
+    def static(self, panel: Panel) -> np.ndarray:
         """Returns the static columns of each series `(S, Fs)`: their first value that is there."""
         result = np.empty((len(panel.ids), len(self.spec.static)))
         for f, name in enumerate(self.spec.static):
@@ -359,7 +363,7 @@ class DataPipeline:
         if self.static_ is None:
             return np.empty((len(panel.ids), 0), np.float32)
         low, range_ = self.static_
-        return ((self._static(panel) - low) / range_).astype(np.float32)
+        return ((self.static(panel) - low) / range_).astype(np.float32)
 
     def _array(self, panel: Panel, shape: tuple[int, int]) -> np.ndarray:
         """Returns an empty array, on disk where the panel is: a panel larger than memory trains, too."""

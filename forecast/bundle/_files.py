@@ -69,7 +69,7 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
 def write_manifest(folder: Path, name: str, version: int, files: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     """Writes `manifest.json` through to the disk; it is what makes a folder a version."""
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"format": FORMAT, "name": name, "version": version, "created": stamp, "versions": _versions()}
+    head = {"format": FORMAT, "name": name, "version": version, "created": stamp, "versions": versions()}
     rest = {key: value for key, value in content.items() if key not in {*head, "files", "digest"}}
     about = _plain({**head, **rest, "files": files})
     about["digest"] = _digest(about)
@@ -80,14 +80,16 @@ def write_manifest(folder: Path, name: str, version: int, files: Mapping[str, An
         os.fsync(file.fileno())
 
 
-def _versions() -> dict[str, str | None]:
+def versions(*more: str) -> dict[str, str | None]:
+    """Returns the versions of Python and of the libraries that answers depend on."""
+
     def version(name: str) -> str | None:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             return None
 
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    return {"python": platform.python_version(), **{name: version(name) for name in (*LIBRARIES, *more)}}
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,14 @@ def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, 
     return keras.Model(past if names == ("past",) else inputs, y, name=f"{core.name}_forecaster")
 
 
+def core_of(model: keras.Model, normalize: str) -> keras.Model:
+    """Returns the core inside of what `wrap` made."""
+    if normalize == "none" and input_names(model) == ("past",):
+        return model
+    (core,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
+    return core
+
+
 def input_names(model: keras.Model) -> tuple[str, ...]:
     """Returns the names of a model's inputs; the only input of a model is the past, whatever it is called.
 

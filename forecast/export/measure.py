@@ -1,0 +1,99 @@
+"""Runs candidates and whole files beside Keras, on LiteRT and on TFLite Micro.
+
+A whole file runs through `forecast/edge.py`, as a device would run it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import ExportError
+
+from .. import edge
+from . import edges, parity, runtimes
+from .candidates import Candidate
+from .parity import Comparison
+from .subject import Subject
+
+MICRO_WINDOWS = 64  # held-out windows that TFLite Micro is shown
+
+
+def core_alone(
+    subject: Subject, candidate: Candidate, data: bytes, runtime: Any, windows: int | None = None
+) -> tuple[float, float]:
+    """Returns error and saturation of a core alone."""
+    runner = runtimes.CoreRunner(runtime, data, candidate.kind)
+    held = {name: values[:windows] for name, values in subject.held_out.core.items()}
+    answers = runner.answers(held)
+    error = parity.core_error(answers, subject.held_out.y_core[:windows])
+    return error, runner.saturated / max(runner.shown, 1)
+
+
+def latency(data: bytes, kind: str, subject: Subject) -> float:
+    """Returns the median microseconds of one window."""
+    runner = runtimes.CoreRunner(runtimes.LiteRT(data), data, kind)
+    window = {name: values[:1] for name, values in subject.held_out.core.items()}
+    times = []
+    for _ in range(60):
+        start = time.perf_counter()
+        runner.answers(window)
+        times.append(time.perf_counter() - start)
+    return round(float(np.median(times)) * 1e6, 1)
+
+
+def on_litert(
+    subject: Subject, candidate: Candidate, data: bytes, about: dict[str, Any]
+) -> tuple[Comparison, np.ndarray]:
+    """Runs the file through `forecast/edge.py`, as a device would."""
+    held = subject.held_out
+    core = candidate.data()
+    error, saturated = core_alone(subject, candidate, core, runtimes.LiteRT(core))
+    forecasts = []
+    with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(data)
+        whose = held.series if subject.per_series and held.series else [None] * len(held.y_pred)
+        models = {name: edge.load(path, **({"series": name} if name else {})) for name in set(whose)}
+        for n, name in enumerate(whose):
+            window = {name: values[n] for name, values in held.raw.items()}
+            result = models[name].predict(window.pop("past"), **window)
+            if result.fallback:
+                raise ExportError(f"The file must answer held-out windows. Received: {'; '.join(result.flags)}")
+            forecasts.append(result.values)
+    y_file = np.stack(forecasts).reshape(held.y_pred.shape)
+    whole = parity.mae(y_file, held.y_pred, held.y_true, held.naive)
+    return (
+        Comparison("LiteRT", candidate.name, error, saturated, parity.by_step(y_file, held.y_pred), whole),
+        y_file,
+    )
+
+
+def on_micro(subject: Subject, candidate: Candidate, data: bytes, about: dict[str, Any]) -> tuple[Comparison, int]:
+    """Runs the core on TFLite Micro, and the whole file for its memory."""
+    held = subject.held_out
+    core = candidate.data()
+    runner = runtimes.CoreRunner(runtimes.Micro(core), core, candidate.kind)
+    y_core = runner.answers({name: values[:MICRO_WINDOWS] for name, values in held.core.items()})
+    error = parity.core_error(y_core, held.y_core[:MICRO_WINDOWS])
+    whole = runtimes.Micro(data)
+    arena, saturated = whole.arena, runner.saturated / max(runner.shown, 1)
+    if subject.per_series:
+        return Comparison("TFLite Micro", candidate.name, error, saturated), arena
+    raw = {name: values[:MICRO_WINDOWS].astype(np.float32) for name, values in held.raw.items()}
+    if subject.scaling is None:
+        y_micro = y_core
+    elif about["scaling"]["where"] == "file":
+        y_micro = runtimes.CoreRunner(whole, data, candidate.kind).answers(raw)
+    else:
+        y_micro = edges.forecasts(subject.scaling, y_core, held.raw["past"][:MICRO_WINDOWS])
+    y_keras = held.y_pred[:MICRO_WINDOWS]
+    y_true = None if held.y_true is None else held.y_true[:MICRO_WINDOWS]
+    naive = None if held.naive is None else held.naive[:MICRO_WINDOWS]
+    scores = parity.mae(y_micro, y_keras, y_true, naive)
+    steps = parity.by_step(y_micro, y_keras)
+    return Comparison("TFLite Micro", candidate.name, error, saturated, steps, scores), arena

@@ -1,0 +1,226 @@
+"""A trained Forecaster as something to export: its core, its scaling, windows of its training and validation rows.
+
+Calibration windows come from training rows, held-out windows from the validation part: the comparison decides which
+layout is taken, so test rows stay out of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from pipelines.calendars import DAY, Calendar
+from pipelines.cleaning import CleaningReport
+from pipelines.errors import ConfigError, DataError, UnknownName
+from pipelines.pipeline import DataPipeline, Rows
+from pipelines.windows import WindowIndex
+
+from ..models._shell import EPSILON, core_of, input_names
+from ..selection import scored_windows, training_windows
+from . import preflight
+from .edges import Scaling, normalised
+from .options import ExportSpec
+from .subject import CALIBRATION, HeldOut, Subject, answers
+from .trace import Core, Input
+
+if TYPE_CHECKING:
+    from ..forecaster import Forecaster
+    from ..prepare import Data
+
+
+def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None) -> Subject:
+    """Returns a trained forecaster as a subject.
+
+    Raises:
+        ConfigError: Each series has a scaling of its own, and nobody said whose goes into the file.
+        UnknownName: The series was not in training.
+    """
+    pipeline = model.pipeline_
+    if data is not None:
+        model = model.attach(data)
+    panel, splits, config = model.panel_, model.splits_, model.config
+    rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
+    series = _series(pipeline, spec)
+    number = panel.ids.index(series) if series is not None and series in panel.ids else None
+    whose = series if series is not None else (pipeline.ids_[0] if pipeline.ids_ else panel.ids[0])
+    scaling = _scaling(pipeline, config.normalize, whose)
+    keras_core = core_of(model.network_, config.normalize)
+    preflight.check(keras_core)
+    core = _core(keras_core, pipeline, rows, number, spec)
+    train = _of_series(training_windows(pipeline, rows, splits, CleaningReport()), number)
+    train = train[np.random.default_rng(spec.seed).permutation(len(train))[:CALIBRATION]]
+    validation = _of_series(scored_windows(pipeline, rows, splits, "validation"), number)
+    few = np.unique(np.linspace(0, len(validation) - 1, min(spec.windows, len(validation))).astype(int))
+    validation = validation[few]
+    if not len(train) or not len(validation):
+        raise DataError(
+            f"Series {series!r} must have windows in training and validation. Received: {len(train)} and "
+            f"{len(validation)}. Choose another series, or give more rows."
+        )
+    calibration = _seen(pipeline, rows, train, core, scaling)
+    many = spec.io == "int8" and series is None and len(pipeline.ids_) > 1 and not pipeline.spec.scaling.shared
+    per_series = {name: _own(_scaling(pipeline, config.normalize, name)) for name in pipeline.ids_} if many else {}
+    return Subject(
+        core=core,
+        about=_about(model, series if series is not None else None, calibration["past"]),
+        scaling=scaling,
+        per_series=per_series,
+        calibration=calibration,
+        held_out=_held_out(model, rows, validation, core, scaling),
+    )
+
+
+def _series(pipeline: DataPipeline, spec: ExportSpec) -> str | None:
+    """Returns whose scaling goes into the file; None where one scaling serves all, or the host chooses."""
+    ids = pipeline.ids_
+    if spec.series is not None:
+        if spec.series not in ids:
+            raise UnknownName.of("series of the training data", spec.series, ids)
+        return spec.series
+    if len(ids) == 1:
+        return ids[0]
+    shared = pipeline.spec.scaling.shared and pipeline.spec.predict == "level"
+    shared = shared and pipeline.spec.cleaning.outliers != "clip"
+    if not shared and spec.io != "int8":
+        raise ConfigError(
+            f"Each of {len(ids)} series has a scaling of its own, and a file holds one. Name the series (--series "
+            f"{ids[0]}), train with scaling.shared=true, or leave scaling to the host (--io int8)."
+        )
+    return None
+
+
+def _scaling(pipeline: DataPipeline, normalize: str, series: str) -> dict[str, Any]:
+    """Returns the group `scaling` of the metadata for one series."""
+    scaler, spec = pipeline.scaler_, pipeline.spec
+    if scaler is None:
+        raise ConfigError("A forecaster must be fitted before it is exported.")
+    factor, shift = scaler.pair(series)
+    K = len(spec.targets)
+    clip = spec.cleaning.outliers == "clip" and series in pipeline.bounds_
+    low, high = pipeline.bounds_[series] if clip else (None, None)
+    logged = pipeline.levels_ if spec.scaling.method == "log1p" else np.zeros(len(factor), bool)
+    static = pipeline.static_ or (np.empty(0), np.empty(0))
+    return {
+        "clip_low": None if low is None else low.tolist(),
+        "clip_high": None if high is None else high.tolist(),
+        "log1p": logged.tolist(),
+        "factor": factor.tolist(),
+        "shift": shift.tolist(),
+        "normalize": normalize,
+        "levels": pipeline.levels_.tolist(),
+        "epsilon": EPSILON,
+        "predict": spec.predict,
+        "sigma": pipeline.sigma_.get(series, np.ones(K)).tolist(),
+        "static_low": static[0].tolist(),
+        "static_range": static[1].tolist(),
+    }
+
+
+def _own(scaling: dict[str, Any]) -> dict[str, Any]:
+    """Returns what differs between series."""
+    return {name: scaling[name] for name in ("factor", "shift", "sigma", "clip_low", "clip_high")}
+
+
+def _core(model: keras.Model, pipeline: DataPipeline, rows: Rows, number: int | None, spec: ExportSpec) -> Core:
+    names = input_names(model)
+    inputs, fixed = [], {}
+    for name, tensor in zip(names, model.inputs, strict=True):
+        if name == "series":
+            if number is None:
+                raise ConfigError(
+                    "The network knows each series by its number, and a file is for one of them. Name it: --series "
+                    f"{pipeline.ids_[0]}"
+                )
+            fixed["series"] = np.asarray(rows.codes[number], np.int32)
+        elif name == "static" and number is not None:
+            fixed["static"] = rows.static[number]
+        else:
+            inputs.append(Input(name, tuple(int(n) for n in tensor.shape[1:])))
+    order = sorted(inputs, key=lambda one: ("past", "known", "static").index(one.name))
+    return Core(model, tuple(order), fixed)
+
+
+def _of_series(index: WindowIndex, number: int | None) -> WindowIndex:
+    return index if number is None else index[index.series == number]
+
+
+def _seen(
+    pipeline: DataPipeline, rows: Rows, index: WindowIndex, core: Core, scaling: Scaling
+) -> dict[str, np.ndarray]:
+    """Returns what the core sees of some windows, by input."""
+    inputs, _ = pipeline.batch(rows, index, future=False)
+    inputs["past"] = normalised(inputs["past"], scaling)
+    return {one.name: inputs[one.name] for one in core.inputs}
+
+
+def _held_out(model: Forecaster, rows: Rows, index: WindowIndex, core: Core, scaling: Scaling) -> HeldOut:
+    pipeline, panel = model.pipeline_, model.panel_
+    raw_rows = pipeline.raw(panel)  # (R, F)
+    raw = {"past": index.past(raw_rows)}
+    known = len(pipeline.known_)
+    if known:
+        raw["known"] = index.both(raw_rows[:, -known:])
+    if pipeline.spec.static:
+        raw["static"] = pipeline.static(panel)[index.series]
+    seen = _seen(pipeline, rows, index, core, scaling)
+    K, H = len(pipeline.spec.targets), pipeline.spec.window.horizon
+    return HeldOut(
+        part="validation",
+        raw={one.name: raw[one.name] for one in core.inputs},
+        core=seen,
+        y_core=answers(core, seen),
+        y_pred=model._predict_windows(rows, index),
+        y_true=pipeline.truth(panel, index),
+        naive=np.repeat(raw["past"][:, -1:, :K], H, axis=1),
+        series=[panel.ids[s] for s in index.series],
+    )
+
+
+def _about(model: Forecaster, series: str | None, seen: np.ndarray) -> dict[str, Any]:
+    pipeline, config = model.pipeline_, model.config
+    calendar = model.panel_.calendars[0]
+    kinds = ["target"] * len(pipeline.spec.targets) + ["past"] * len(pipeline.spec.past)
+    means = [f"Measured: {name}." for name in (*pipeline.spec.targets, *pipeline.spec.past)]
+    for feature in pipeline.features_:
+        if not feature.known:
+            kinds += ["feature"] * len(feature.columns)
+            means += [feature.means] * len(feature.columns)
+    kinds += ["known"] * len(pipeline.known_)
+    means += [f"Known ahead: {name}." for name in pipeline.spec.known]
+    means += [f.means for f in pipeline.features_ if f.known for _ in f.columns]
+    flat = seen.reshape(-1, seen.shape[-1])
+    manifest = model.manifest_
+    bundle = {name: manifest[name] for name in ("name", "version", "digest")} if manifest else None
+    return {
+        "name": f"{bundle['name']}/{bundle['version']}" if bundle else "",
+        "model": config.model.name,
+        "bundle": bundle,
+        "lookback": config.lookback,
+        "gap": config.gap,
+        "horizon": config.horizon,
+        "targets": list(pipeline.spec.targets),
+        "unit": model.unit_,
+        "quantiles": [],
+        "series": series,
+        "dates": {
+            "freq": calendar.code if calendar.code and not calendar.is_exchange else None,
+            "calendar": calendar.code if calendar.is_exchange else None,
+            "zone": calendar.zone,
+            "seconds": _seconds(calendar),
+        },
+        "columns": [
+            {"name": name, "kind": kind, "level": bool(level), "means": text}
+            for name, kind, level, text in zip(pipeline.inputs_, kinds, pipeline.levels_, means, strict=True)
+        ],
+        "range": {"low": flat.min(axis=0).tolist(), "high": flat.max(axis=0).tolist()},
+        "missing": {"policy": "last", "limit": config.cleaning.fill_limit},
+    }
+
+
+def _seconds(calendar: Calendar) -> int | None:
+    """Returns the seconds between rows, where they are always the same."""
+    if calendar.step is None or (calendar.step >= DAY and calendar.zone not in ("", "UTC")):
+        return None
+    return int(calendar.step // 1_000_000_000)

@@ -1,0 +1,138 @@
+"""What is exported: a core, the arithmetic around it, calibration windows, and held-out windows to compare on.
+
+Forecaster -> of_forecaster.py -+
+                                +-> Subject -> tflite.build
+keras.Model -> of_model --------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines.errors import DataError
+
+from ..models._shell import input_names
+from . import preflight
+from .edges import Scaling
+from .trace import Core, Input
+
+CALIBRATION = 2048  # training windows that calibration is drawn from, and that ranges are taken of
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Windows to compare on, `M` of them.
+
+    Attributes:
+        part: Where they lie: "validation", or what the caller calls them.
+        raw: Inputs of the file in original units, by name `(M, ...)` float64.
+        core: What the core sees, by name `(M, ...)` float32.
+        y_core: The core's own answers in Keras `(M, H, K[, Q])`.
+        y_pred: Keras's forecasts in original units, of the same shape.
+        y_true: What happened `(M, H, K)`, NaN where nobody measured; None where nobody knows.
+        naive: The last value known `(M, H, K)`; None where the inputs hold no targets.
+        series: Whose window each is, where the host chooses the scaling; None otherwise.
+    """
+
+    part: str
+    raw: dict[str, np.ndarray]
+    core: dict[str, np.ndarray]
+    y_core: np.ndarray
+    y_pred: np.ndarray
+    y_true: np.ndarray | None
+    naive: np.ndarray | None
+    series: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to export.
+
+    Attributes:
+        core: What is converted.
+        about: Metadata that do not depend on the layout.
+        scaling: The arithmetic around the core, see `edges.py`; None for a plain Keras model.
+        per_series: Scalings by series, where the host chooses one; empty otherwise.
+        calibration: Windows that the core saw in training, by input, in random order.
+        held_out: Windows to compare on.
+    """
+
+    core: Core
+    about: dict[str, Any]
+    scaling: Scaling | None
+    per_series: dict[str, dict[str, Any]]
+    calibration: dict[str, np.ndarray]
+    held_out: HeldOut
+
+
+def of_model(model: keras.Model, calibration: Any, held_out: Any, y_true: np.ndarray | None, seed: int) -> Subject:
+    """Returns a plain Keras model as a subject.
+
+    Args:
+        model: Sequential or functional, built, with one output.
+        calibration: Windows that it was trained on: an array, or arrays by the names of its inputs.
+        held_out: Windows to compare on, likewise; every fifth of `calibration` where it is None.
+        y_true: What happened after the held-out windows.
+        seed: Orders the calibration windows.
+    """
+    preflight.check(model)
+    names = input_names(model)
+    shapes = [tuple(int(n) for n in tensor.shape[1:]) for tensor in model.inputs]
+    core = Core(model, tuple(map(Input, names, shapes)), {})
+    windows = _windows(calibration, core, "calibration")
+    count = len(windows["past"])
+    if held_out is None:
+        every = np.arange(count) % 5 == 4
+        part, kept = "every fifth calibration window", {name: values[every] for name, values in windows.items()}
+        windows = {name: values[~every] for name, values in windows.items()}
+        y_true = None if y_true is None else np.asarray(y_true)[every] if len(y_true) == count else y_true
+    else:
+        part, kept = "held-out windows", _windows(held_out, core, "held_out")
+    order = np.random.default_rng(seed).permutation(len(windows["past"]))[:CALIBRATION]
+    if not len(kept["past"]):
+        raise DataError("At least 5 windows are needed to compare on. Received: none. Give held_out=windows.")
+    y = answers(core, kept)
+    about = {"name": "", "model": model.name, "columns": [], "targets": [], "unit": "", "series": None}
+    about |= {"lookback": shapes[0][0] if shapes[0] else 1, "gap": 0, "horizon": int(y.shape[1]), "quantiles": []}
+    about |= {"dates": {"freq": None, "calendar": None, "zone": "", "seconds": None}, "bundle": None}
+    return Subject(
+        core=core,
+        about=about | {"missing": {"policy": "last", "limit": 0}, "range": None},
+        scaling=None,
+        per_series={},
+        calibration={name: values[order] for name, values in windows.items()},
+        held_out=HeldOut(part, {n: v.astype(np.float64) for n, v in kept.items()}, kept, y, y, y_true, None),
+    )
+
+
+def _windows(given: Any, core: Core, what: str) -> dict[str, np.ndarray]:
+    if not isinstance(given, Mapping):
+        arrays = list(given) if isinstance(given, list | tuple) else [given]
+        given = dict(zip([one.name for one in core.inputs], arrays, strict=False))
+    names = {one.name: tensor.name for one, tensor in zip(core.inputs, core.model.inputs, strict=True)}
+    result = {}
+    for one in core.inputs:
+        values = given.get(one.name, given.get(names[one.name]))
+        values = None if values is None else np.asarray(values, np.float32)
+        if values is None or values.shape[1:] != one.shape:
+            raise DataError(
+                f"`{what}` must hold windows (N, {', '.join(map(str, one.shape))}) for input {names[one.name]!r}. "
+                f"Received: {'nothing' if values is None else values.shape}."
+            )
+        result[one.name] = values
+    return result
+
+
+def answers(core: Core, windows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns what Keras answers to windows of what a core sees."""
+    parts = []
+    for first in range(0, len(windows["past"]), 256):
+        inputs = [tf.constant(windows[one.name][first : first + 256]) for one in core.inputs]
+        parts.append(core.call(*inputs).numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,256 @@
+"""A Keras network as a .tflite file that gives the same answers, or an error and no file.
+
+    Subject -> candidates (layouts) -> choose -> graft float operations -> metadata -> compare -> Built
+
+The comparison runs the file itself, through `forecast/edge.py`, as a device would.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import ConfigError, ExportError
+
+from . import assemble, cost, flatbuffer, measure, parity, runtimes
+from .candidates import INTEGERS, Candidate, candidates, why_not
+from .options import ExportSpec
+from .parity import Comparison
+from .subject import Subject
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Built:
+    """A file that passed, in memory, and all that is known of it.
+
+    Attributes:
+        data: The file.
+        about: Its metadata.
+        compared: On each runtime, beside Keras; the float file, too.
+        tried: One row a layout: what it measured, or why it does not apply.
+        why: Why this layout.
+        log: What was repaired.
+        cost: Bytes, arena, multiply-accumulates, operators.
+        shown: Held-out windows with forecasts of Keras and of the file, for pictures and golden values.
+    """
+
+    data: bytes
+    about: dict[str, Any]
+    compared: list[Comparison]
+    tried: list[dict[str, Any]]
+    why: str
+    log: list[str]
+    cost: dict[str, Any]
+    shown: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as plain data."""
+        return {
+            "file": {name: self.about[name] for name in ("layout", "quantize", "io", "state", "digest", "versions")},
+            "network": {name: self.about[name] for name in ("name", "model", "lookback", "horizon", "targets", "unit")},
+            "why": self.why,
+            "tried": self.tried,
+            "cost": self.cost,
+            "held_out": {"part": self.shown["part"], "windows": self.shown["windows"]},
+            "compared": [one.to_dict() for one in self.compared],
+            "repairs": self.log,
+        }
+
+
+def build(subject: Subject, spec: ExportSpec, say: Say = lambda text: None) -> Built:
+    """Converts, compares and returns a file.
+
+    Raises:
+        ExportError: No layout applies, the converter refused, or the file drifted from Keras.
+        ConfigError: Options that exclude each other.
+    """
+    streaming = spec.state == "streaming"
+    _refuse_conflicts(subject, spec)
+    layouts, tried = _layouts(subject, spec)
+    with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
+        inside = subject.scaling is not None and spec.io != "int8"
+        around = assemble.around(subject, streaming) if inside and layouts != ["step"] else {}
+        wanted = [(layout, quantize) for layout in layouts for quantize in dict.fromkeys([spec.quantize, "float32"])]
+        say(f"converting {', '.join(f'{layout} {quantize}' for layout, quantize in wanted)}")
+        made, ends = candidates(subject.core, wanted, subject.calibration, Path(folder), streaming, around)
+        if not any(isinstance(made[layout, spec.quantize], Candidate) for layout in layouts):
+            last = _fallback(subject, spec, layouts)
+            if last is None:
+                raise next(one for one in made.values() if isinstance(one, ExportError))
+            layouts = [last]
+            more, _ = candidates(
+                subject.core, [(last, spec.quantize), (last, "float32")], subject.calibration, Path(folder)
+            )
+            made |= more
+    return _chosen(subject, spec, made, ends, tried, say)
+
+
+def _refuse_conflicts(subject: Subject, spec: ExportSpec) -> None:
+    if spec.io == "int8" and spec.quantize not in INTEGERS:
+        raise ConfigError(
+            f'`io="int8"` leaves an integer core, so `quantize` must be "int8" or "int16". Received: {spec.quantize!r}'
+        )
+    if spec.state == "streaming":
+        normalize = subject.scaling["normalize"] if subject.scaling else "none"
+        if normalize != "none":
+            raise ExportError(
+                'A stream has no window to normalise by, so streaming needs a network trained with normalize="none". '
+                f'Received: normalize="{normalize}". Train it so, or choose state="windowed".'
+            )
+
+
+def _layouts(subject: Subject, spec: ExportSpec) -> tuple[list[str], list[dict[str, Any]]]:
+    """Returns the layouts to convert, and why others do not apply."""
+    streaming = spec.state == "streaming"
+    asked = ["fused", "step", "unrolled"] if spec.layout == "auto" else [spec.layout]
+    reasons = {layout: why_not(layout, subject.core, spec.quantize, streaming) for layout in asked}
+    if spec.io == "float32" and "step" in reasons and subject.scaling is not None and not reasons["step"]:
+        reasons["step"] = "a step sees one row, so the host scales the window; io must be left out or be int8"
+    able = [layout for layout in asked if not reasons[layout]]
+    tried = [{"layout": layout, "result": f"does not apply: {reason}"} for layout, reason in reasons.items() if reason]
+    if not able:
+        said = "; ".join(f"{layout}: {reason}" for layout, reason in reasons.items())
+        others = {"fused": 'layout="unrolled" or "step"', "step": 'layout="unrolled"', "unrolled": 'state="windowed"'}
+        advice = f"Choose {others[spec.layout]}." if spec.layout != "auto" else "Change the network."
+        if not any(reasons[layout] != "the network has no recurrent layer" for layout in asked):
+            return ["unrolled"], []  # nothing to unroll: a plain network is one graph in any layout
+        raise ExportError(f"The network must suit the layout. Received: {said}. {advice}")
+    if spec.layout == "auto" and len(able) > 1 and "unrolled" in able:
+        keep = ("fused", "unrolled") if spec.device == "pi" else ("fused", "step")
+        left = [layout for layout in able if layout not in keep]
+        able = [layout for layout in able if layout in keep] or able
+        tried += [{"layout": layout, "result": f"left out for {spec.device}"} for layout in left if layout not in able]
+    return able, tried
+
+
+def _fallback(subject: Subject, spec: ExportSpec, layouts: list[str]) -> str | None:
+    if spec.layout == "auto" and "unrolled" not in layouts and spec.state == "windowed":
+        return "unrolled"
+    return None
+
+
+def _chosen(
+    subject: Subject,
+    spec: ExportSpec,
+    made: Mapping[tuple[str, str], Candidate | ExportError],
+    ends: Mapping[str, bytes],
+    tried: list[dict[str, Any]],
+    say: Say,
+) -> Built:
+    """Measures every candidate, takes the best, and compares the whole file."""
+    measured: list[tuple[dict[str, Any], Candidate]] = []
+    floats = {}
+    for (layout, quantize), one in made.items():
+        if quantize != spec.quantize:
+            floats[layout] = one
+            continue
+        if isinstance(one, ExportError):
+            tried.append({"layout": layout, "result": f"refused: {one}"})
+            continue
+        data = one.data()
+        row: dict[str, Any] = {"layout": layout, "bytes": len(data)}
+        row["core_error"] = measure.core_alone(subject, one, data, runtimes.LiteRT(data))[0]
+        if spec.device == "pi":
+            row["p50_us"] = measure.latency(data, one.kind, subject)
+        row["result"] = "passes" if row["core_error"] <= spec.max_core_error else "drifts from Keras"
+        tried.append(row)
+        measured.append((row, one))
+    key = "p50_us" if spec.device == "pi" else "bytes"
+    measured.sort(key=lambda pair: (pair[0]["result"] != "passes", pair[0][key]))
+    for number, (row, one) in enumerate(measured):
+        why = _why(spec, one, tried, key)
+        say(f"{why}: {row['bytes']:,} bytes for the core")
+        try:
+            return _compared(subject, spec, one, floats.get(one.layout), ends, tried, why, say)
+        except ExportError as error:
+            if number + 1 == len(measured):
+                raise
+            row["result"] = str(error)
+            say(row["result"])
+    raise ExportError("One layout must convert. Received: none.")
+
+
+def _why(spec: ExportSpec, candidate: Candidate, tried: list[dict[str, Any]], key: str) -> str:
+    """Returns why this layout was taken."""
+    others = [row for row in tried if row["layout"] != candidate.layout]
+    if spec.layout != "auto":
+        return f"{candidate.layout} was asked for"
+    if all("does not apply" in str(row["result"]) for row in others):
+        return f"{candidate.layout} is the only layout that applies"
+    best = "fastest on this machine" if key == "p50_us" else "smallest"
+    return f"{candidate.layout} is the {best} that stays true"
+
+
+def _compared(
+    subject: Subject,
+    spec: ExportSpec,
+    candidate: Candidate,
+    floats: Candidate | ExportError | None,
+    ends: Mapping[str, bytes],
+    tried: list[dict[str, Any]],
+    why: str,
+    say: Say,
+) -> Built:
+    held = subject.held_out
+    model, where = assemble.assembled(candidate, spec, ends)
+    bare = len(flatbuffer.write(model))
+    data, about = assemble.with_metadata(subject, spec, candidate, model, where)
+    say(f"comparing {len(held.y_pred)} held-out windows with Keras")
+    compared, y_file = [], held.y_pred
+    if isinstance(floats, Candidate):
+        whole = assemble.with_metadata(subject, spec, floats, *assemble.assembled(floats, spec, ends))
+        compared.append(measure.on_litert(subject, floats, *whole)[0])
+    one, y_file = measure.on_litert(subject, candidate, data, about)
+    compared.append(one)
+    arena = None
+    if candidate.quantize in ("float32", *INTEGERS) and runtimes.micro_installed():  # it has no other kernels
+        try:
+            micro, arena = measure.on_micro(subject, candidate, data, about)
+            compared.append(micro)
+        except ExportError as error:
+            tried.append({"layout": candidate.layout, "result": f"not on TFLite Micro: {error}"})
+    wrong = parity.faults(
+        compared[-2:] if arena is not None else compared[-1:], spec.max_degradation, spec.max_core_error
+    )
+    if wrong:
+        raise ExportError(
+            f"A file must give the answers of Keras. Received from {candidate.name}: {'; '.join(wrong)}. "
+            f"{_next(spec, candidate, tried)}"
+        )
+    spent: dict[str, Any] = {"bytes": bare, "file_bytes": len(data), "arena": arena, **cost.cost(flatbuffer.read(data))}
+    if candidate.kind == "step":
+        spent["macs"] *= about["lookback"] if spec.state == "windowed" else 1
+    few = np.linspace(0, len(y_file) - 1, min(len(y_file), 4)).astype(int)
+    shown = {
+        "part": held.part,
+        "windows": len(held.y_pred),
+        "raw": held.raw,
+        "y_pred": held.y_pred,
+        "y_file": y_file,
+        "y_true": held.y_true,
+        "naive": held.naive,
+        "few": few,
+    }
+    return Built(data, about, compared, tried, why, candidate.log, spent, shown)
+
+
+def _next(spec: ExportSpec, candidate: Candidate, tried: list[dict[str, Any]]) -> str:
+    """Returns what to try next."""
+    unable = {row["layout"] for row in tried if "does not apply" in str(row["result"])}
+    options = []
+    if candidate.quantize == "int8":
+        if candidate.layout != "fused":
+            options.append('quantize="int16"')
+        options += [f'layout="{name}"' for name in ("unrolled", "step") if name not in {candidate.layout, *unable}]
+        options.append('quantize="dynamic"')
+    elif candidate.quantize != "float32":
+        options.append('quantize="float32"')
+    options.append("or raise max_degradation or max_core_error, if that is good enough")
+    return f"Try {', '.join(options)}."
