@@ -5,6 +5,7 @@
     model.fit(prices)
     model.evaluate()
     model.predict(steps=5)
+    model.export("goog.tflite", quantize="int8")
 
 Importing this package loads neither TensorFlow nor pandas: what is named here is imported when it is first used.
 """
@@ -58,6 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("edge", "export"):
+        return importlib.import_module(f"forecast.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'forecast' has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE.get(name, "pipelines.errors")), name)

@@ -100,6 +100,7 @@ class Forecaster:
         self.report_ = CleaningReport()
         self.source_ = ""
         self.unit_ = self.config.unit
+        self.path_: Path | None = None  # of the bundle that holds this very network
         self.manifest_: dict[str, Any] = {}
         self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
         self._predictor: Predictor | None = None
@@ -155,6 +156,7 @@ class Forecaster:
         self.config, self.source_, self.report_ = config, prepared.source, report
         self._panel, self._splits, self._pipeline, self._network = panel, splits, pipeline, network
         self.unit_, self._predictor, self.dated_ = config.unit or panel.unit, None, remembered(panel)
+        self.path_, self.manifest_ = None, {}
         if config.known and "known" not in self._inputs():
             progress.say(
                 f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
@@ -285,9 +287,12 @@ class Forecaster:
 
     def save(self, name: str, folder: str | Path | None = None) -> Path:
         """Writes the next version of a bundle: `saved_models/<name>/<version>/`; returns its folder."""
+        from .bundle import verify
         from .saving import save
 
-        return save(self, name, folder)
+        self.path_ = save(self, name, folder)
+        self.manifest_ = verify(self.path_)
+        return self.path_
 
     def export(
         self, path: str | Path, quantize: str = "int8", *, data: Data | None = None, quiet: bool = False, **options: Any
@@ -310,18 +315,9 @@ class Forecaster:
             ExportError: A layer cannot be converted, or the file drifted from Keras; nothing is written then.
             ConfigError: The path cannot be written, or options exclude each other.
         """
-        from ._keras import load_keras
+        from .export import export
 
-        load_keras()
-        from .export import output, tflite
-        from .export.of_forecaster import of_forecaster
-        from .export.options import ExportSpec
-        from .training.progress import Progress
-
-        spec = ExportSpec(**{"quantize": quantize, **options})
-        output.check_place(path)
-        built = tflite.build(of_forecaster(self, spec, data), spec, Progress(quiet).say)
-        return output.write(built, path)
+        return export(self, path, quantize, data=data, quiet=quiet, **options)
 
     @classmethod
     def load(

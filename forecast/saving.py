@@ -56,7 +56,7 @@ def load(
     forecaster = cls(config=ForecastConfig(**manifest["config"]), custom_objects=custom_objects)
     forecaster._network = network
     forecaster._pipeline = DataPipeline.load(path)
-    forecaster.manifest_ = manifest
+    forecaster.path_, forecaster.manifest_ = path, manifest
     forecaster.run_ = _run(path, manifest["training"])
     forecaster.unit_ = manifest["unit"]
     forecaster.dated_ = manifest.get("dated", {})

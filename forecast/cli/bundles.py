@@ -11,9 +11,12 @@ def bundles(folder: Folder = None, as_json: Json = False) -> None:
     Example: forecast bundles
     """
     from ..bundle import list_bundles, root
+    from ..bundle._exports import exports
     from ..text import aligned
 
     found = list_bundles(folder)
+    for row in found:
+        row["exports"] = [one for one in exports(row["name"], folder) if one["version"] == row["version"]]
     if as_json:
         show_json(found)
         return
@@ -28,4 +31,6 @@ def bundles(folder: Folder = None, as_json: Json = False) -> None:
 def _text(cell: Any) -> str:
     from ..text import number
 
+    if isinstance(cell, list):
+        return str(len(cell) or "")
     return "" if cell is None else number(cell) if isinstance(cell, float) else str(cell)

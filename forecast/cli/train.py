@@ -1,11 +1,15 @@
 """`forecast train`: fit a model, score it beside the naive forecast, save a bundle."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ._shared import DataArgument, Folder, Json, Quiet, parse_settings, say, show_json
+
+if TYPE_CHECKING:
+    from ..evaluation.scores import Scores
+    from ..forecaster import Forecaster
 
 Many = list[str] | None
 
@@ -58,9 +62,7 @@ def train(
     """
     from pipelines.sources import name_of
 
-    from ..bundle import check_place
-    from ..config import ForecastConfig, merge, read_config
-    from ..forecaster import Forecaster
+    from ..config import merge, read_config
 
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}
     given: dict[str, Any] = {
@@ -94,26 +96,47 @@ def train(
             },
             change,
         )
-    name = name or name_of(data)
+    forecaster, path, scores = trained(data, settings, name or name_of(data), save, folder, quiet)
+    if as_json:
+        show_json(summary(forecaster, path, scores))
+    else:
+        show(path, scores)
+
+
+def trained(
+    data: str, settings: dict[str, Any], name: str, save: bool, folder: Path | None, quiet: bool
+) -> "tuple[Forecaster, Path | None, Scores | None]":
+    """Fits, saves where it is asked to, and scores."""
+    from ..bundle import check_place
+    from ..config import ForecastConfig
+    from ..forecaster import Forecaster
+
     forecaster = Forecaster(config=ForecastConfig(**settings))
     if save:
         check_place(name, folder)  # before the training, rather than after
     forecaster.fit(data, quiet=quiet)
     path = forecaster.save(name, folder) if save else None
-    scores = forecaster.evaluate() if forecaster.splits_.count("test") else None
-    if as_json:
-        run = forecaster.run_
-        about = {
-            "bundle": path,
-            "model": forecaster.config.model.name,
-            "target": list(forecaster.target),
-            "seed": forecaster.config.seed,
-            "epochs": len(run.history) - 1 if run else 0,
-            "part": "test",
-            "unit": forecaster.unit_,
-        }
-        show_json(about | {"scores": scores.to_dict() if scores else {}, "verdict": scores.verdict if scores else ""})
-        return
+    return forecaster, path, forecaster.evaluate() if forecaster.splits_.count("test") else None
+
+
+def show(path: Path | None, scores: "Scores | None") -> None:
+    """Prints scores, and where the bundle lies."""
     say(scores or "Nothing was scored: split.test leaves no test rows.")
     if path:
         say(f"bundle  {path}\npicture {path / 'forecast.png'}")
+
+
+def summary(forecaster: "Forecaster", path: Path | None, scores: "Scores | None") -> dict[str, Any]:
+    """Returns the same as plain data."""
+    run = forecaster.run_
+    return {
+        "bundle": path,
+        "model": forecaster.config.model.name,
+        "target": list(forecaster.target),
+        "seed": forecaster.config.seed,
+        "epochs": len(run.history) - 1 if run else 0,
+        "part": "test",
+        "unit": forecaster.unit_,
+        "scores": scores.to_dict() if scores else {},
+        "verdict": scores.verdict if scores else "",
+    }

@@ -19,9 +19,40 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from ..forecaster import Forecaster
+    from ..prepare import Data
     from .output import ExportReport
 
-__all__ = ["to_tflite"]
+__all__ = ["export", "to_tflite"]
+
+
+def export(
+    forecaster: Forecaster,
+    path: str | Path,
+    quantize: str = "int8",
+    *,
+    data: Data | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> ExportReport:
+    """Writes a trained forecaster as a file; see `Forecaster.export`. Its bundle remembers the export."""
+    from .._keras import load_keras
+
+    load_keras()
+    from ..bundle._exports import remember
+    from ..training.progress import Progress
+    from . import output, tflite
+    from .of_forecaster import of_forecaster
+    from .options import ExportSpec
+
+    spec, progress = ExportSpec(**{"quantize": quantize, **options}), Progress(quiet)
+    output.check_place(path)
+    report = output.write(tflite.build(of_forecaster(forecaster, spec, data), spec, progress.say), path)
+    if forecaster.path_ is not None:
+        forgotten = remember(forecaster.path_.parent, report.entry(forecaster.manifest_["version"]))
+        if forgotten:
+            progress.say(f"The export is not listed beside its bundle: {forgotten}")
+    return report
 
 
 def to_tflite(

@@ -15,10 +15,11 @@ from pipelines.errors import DataError, ExportError
 from . import checks, flatbuffer, graft, repairs
 from .converter import Graph, convert
 from .layouts import fused, step, unrolled
-from .trace import Core
+from .trace import Core, recurrent_layers
 
 LAYOUTS = {"fused": fused, "unrolled": unrolled, "step": step}
 INTEGERS = ("int8", "int16")
+NO_RECURRENCE = "the network has no recurrent layer"
 FEWEST_WINDOWS = fused.BATCHES[-1]
 
 
@@ -56,6 +57,8 @@ def why_not(layout: str, core: Core, quantize: str, streaming: bool) -> str:
         return "an unrolled file keeps no state"
     if layout == "fused" and quantize == "int16":
         return "the operator takes 16-bit activations with 8-bit weights in no released converter"
+    if not recurrent_layers(core.model):
+        return NO_RECURRENCE
     reason = str(LAYOUTS[layout].why_not(core))
     if not reason and streaming and layout == "fused":
         reason = step.why_not(core)  # it must take its window row by row, too
@@ -123,8 +126,8 @@ def _refuse_bad(calibration: Mapping[str, np.ndarray]) -> None:
     count = len(calibration["past"])
     if count < FEWEST_WINDOWS:
         raise DataError(
-            f"Calibration needs at least {FEWEST_WINDOWS} windows. Received: {count}. Give more, or choose "
-            'quantize="float32".'
+            f"Calibration needs at least {FEWEST_WINDOWS} windows besides those to compare on. Received: {count}. Give "
+            'more, or choose quantize="float32".'
         )
     for name, values in calibration.items():
         bad = ~np.isfinite(values).reshape(count, -1).all(axis=1)

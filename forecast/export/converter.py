@@ -7,6 +7,7 @@ Tracing happens here, where layers of the user's own exist; only the conversion,
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,12 +113,26 @@ def _result(graph: Graph, job: dict[str, str]) -> bytes | ExportError | None:
     if out.exists():
         return out.read_bytes()
     if refusal.exists():
-        said = _first_sentence(refusal.read_text(encoding="utf-8"))
-        return ExportError(f"The converter must take the {graph.name} network. Received: {said}")
+        return _refused(graph, refusal.read_text(encoding="utf-8"))
     return None
 
 
-def _first_sentence(text: str) -> str:
+def _refused(graph: Graph, text: str) -> ExportError:
+    """Returns what the converter said as a sentence that names the layer, where it tells the operator."""
+    left = {found for line in text.splitlines() for found in re.findall(r'"tf\.(\w+)"\(', line)}
+    where = _layers_of(graph, left)
+    if where:
+        return ExportError(
+            f"Every layer must consist of operators that LiteRT knows. Received: {', '.join(where)}. Write the layer "
+            "with other operations, or leave it out."
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line or "Ops:" in line]
-    return (telling or lines)[0][:300].rstrip(".") + "."
+    telling = [line for line in lines if "error:" in line] or lines
+    return ExportError(f"The converter must take the {graph.name} network. Received: {telling[0][:300]}")
+
+
+def _layers_of(graph: Graph, operators: set[str]) -> list[str]:
+    """Returns each operator with the layer that it comes from, such as "Erfinv in layer 'my_layer'"."""
+    found = graph.function.get_concrete_function().graph.get_operations()
+    named = [(op.type, op.name.rpartition("/")[0]) for op in found if op.type in operators and "/" in op.name]
+    return sorted({f"{kind} in layer {layer!r}" for kind, layer in named})

@@ -32,7 +32,7 @@ def code(name: str) -> str:
     """
     if not name.strip():
         return "-"
-    fits = name.isprintable() and not set(name) & set("`|\\") and name == " ".join(name.split())
+    fits = name.isprintable() and not set(name) & set("`|") and name == " ".join(name.split())
     return f"`{name}`" if fits else text(name)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from pipelines.errors import ConfigError, ExportError
 
 from . import assemble, cost, flatbuffer, measure, parity, runtimes
-from .candidates import INTEGERS, Candidate, candidates, why_not
+from .candidates import INTEGERS, NO_RECURRENCE, Candidate, candidates, why_not
 from .options import ExportSpec
 from .parity import Comparison
 from .subject import Subject
@@ -71,25 +71,23 @@ def build(subject: Subject, spec: ExportSpec, say: Say = lambda text: None) -> B
         ExportError: No layout applies, the converter refused, or the file drifted from Keras.
         ConfigError: Options that exclude each other.
     """
-    streaming = spec.state == "streaming"
     _refuse_conflicts(subject, spec)
     layouts, tried = _layouts(subject, spec)
-    with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
-        inside = subject.scaling is not None and spec.io != "int8"
-        around = assemble.around(subject, streaming) if inside and layouts != ["step"] else {}
-        wanted = [(layout, quantize) for layout in layouts for quantize in dict.fromkeys([spec.quantize, "float32"])]
+    inside = subject.scaling is not None and spec.io != "int8" and layouts != [["step"]]
+    around = assemble.around(subject, spec.state == "streaming") if inside else {}
+    for number, some in enumerate(layouts):
+        wanted = [(layout, quantize) for layout in some for quantize in dict.fromkeys([spec.quantize, "float32"])]
         say(f"converting {', '.join(f'{layout} {quantize}' for layout, quantize in wanted)}")
-        made, ends = candidates(subject.core, wanted, subject.calibration, Path(folder), streaming, around)
-        if not any(isinstance(made[layout, spec.quantize], Candidate) for layout in layouts):
-            last = _fallback(subject, spec, layouts)
-            if last is None:
-                raise next(one for one in made.values() if isinstance(one, ExportError))
-            layouts = [last]
-            more, _ = candidates(
-                subject.core, [(last, spec.quantize), (last, "float32")], subject.calibration, Path(folder)
-            )
-            made |= more
-    return _chosen(subject, spec, made, ends, tried, say)
+        with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
+            streaming = spec.state == "streaming"
+            made, ends = candidates(subject.core, wanted, subject.calibration, Path(folder), streaming, around)
+        try:
+            return _chosen(subject, spec, made, ends, tried, say)
+        except ExportError as error:
+            if number + 1 == len(layouts):
+                raise
+            say(str(error).partition(" Try ")[0])
+    raise RuntimeError("there is always a layout to try")
 
 
 def _refuse_conflicts(subject: Subject, spec: ExportSpec) -> None:
@@ -106,34 +104,27 @@ def _refuse_conflicts(subject: Subject, spec: ExportSpec) -> None:
             )
 
 
-def _layouts(subject: Subject, spec: ExportSpec) -> tuple[list[str], list[dict[str, Any]]]:
-    """Returns the layouts to convert, and why others do not apply."""
+def _layouts(subject: Subject, spec: ExportSpec) -> tuple[list[list[str]], list[dict[str, Any]]]:
+    """Returns the layouts to convert, first and where all of those drift, and why others do not apply."""
     streaming = spec.state == "streaming"
     asked = ["fused", "step", "unrolled"] if spec.layout == "auto" else [spec.layout]
     reasons = {layout: why_not(layout, subject.core, spec.quantize, streaming) for layout in asked}
-    if spec.io == "float32" and "step" in reasons and subject.scaling is not None and not reasons["step"]:
-        reasons["step"] = "a step sees one row, so the host scales the window; io must be left out or be int8"
+    if spec.io == "float32" and subject.scaling is not None and reasons.get("step") == "":
+        reasons["step"] = "a step sees one row, so the host scales the window; leave io out, or choose io=int8"
     able = [layout for layout in asked if not reasons[layout]]
     tried = [{"layout": layout, "result": f"does not apply: {reason}"} for layout, reason in reasons.items() if reason]
     if not able:
+        if set(reasons.values()) == {NO_RECURRENCE} and not streaming:
+            return [["unrolled"]], []  # a network without recurrent layers is one graph in any layout
         said = "; ".join(f"{layout}: {reason}" for layout, reason in reasons.items())
-        others = {"fused": 'layout="unrolled" or "step"', "step": 'layout="unrolled"', "unrolled": 'state="windowed"'}
-        advice = f"Choose {others[spec.layout]}." if spec.layout != "auto" else "Change the network."
-        if not any(reasons[layout] != "the network has no recurrent layer" for layout in asked):
-            return ["unrolled"], []  # nothing to unroll: a plain network is one graph in any layout
+        others = {"fused": 'layout="unrolled" or "step"', "step": 'layout="unrolled"', "unrolled": 'layout="fused"'}
+        advice = f"Choose {others[spec.layout]}." if spec.layout != "auto" else 'Choose state="windowed".'
         raise ExportError(f"The network must suit the layout. Received: {said}. {advice}")
-    if spec.layout == "auto" and len(able) > 1 and "unrolled" in able:
-        keep = ("fused", "unrolled") if spec.device == "pi" else ("fused", "step")
-        left = [layout for layout in able if layout not in keep]
-        able = [layout for layout in able if layout in keep] or able
-        tried += [{"layout": layout, "result": f"left out for {spec.device}"} for layout in left if layout not in able]
-    return able, tried
-
-
-def _fallback(subject: Subject, spec: ExportSpec, layouts: list[str]) -> str | None:
-    if spec.layout == "auto" and "unrolled" not in layouts and spec.state == "windowed":
-        return "unrolled"
-    return None
+    first = [
+        layout for layout in able if layout in (("fused", "unrolled") if spec.device == "pi" else ("fused", "step"))
+    ]
+    later = [layout for layout in able if layout not in first]
+    return [some for some in (first, later) if some], tried
 
 
 def _chosen(
@@ -162,19 +153,28 @@ def _chosen(
         row["result"] = "passes" if row["core_error"] <= spec.max_core_error else "drifts from Keras"
         tried.append(row)
         measured.append((row, one))
+    if not measured:
+        raise next(one for one in made.values() if isinstance(one, ExportError))
     key = "p50_us" if spec.device == "pi" else "bytes"
-    measured.sort(key=lambda pair: (pair[0]["result"] != "passes", pair[0][key]))
-    for number, (row, one) in enumerate(measured):
+    measured.sort(key=lambda pair: pair[0][key])
+    passing = [pair for pair in measured if pair[0]["result"] == "passes"]
+    if not passing:
+        drifts = ", ".join(f"{row['core_error']:.3g} ({row['layout']})" for row in tried if "core_error" in row)
+        raise ExportError(
+            f"A file must give the answers of Keras. Received: as {spec.quantize} the core's error is {drifts} of its "
+            f"own deviation (at most {spec.max_core_error:g}). {_next(spec, tried)}"
+        )
+    for number, (row, one) in enumerate(passing):
         why = _why(spec, one, tried, key)
         say(f"{why}: {row['bytes']:,} bytes for the core")
         try:
             return _compared(subject, spec, one, floats.get(one.layout), ends, tried, why, say)
         except ExportError as error:
-            if number + 1 == len(measured):
+            if number + 1 == len(passing):
                 raise
-            row["result"] = str(error)
+            row["result"] = str(error).partition(" Try ")[0]
             say(row["result"])
-    raise ExportError("One layout must convert. Received: none.")
+    raise RuntimeError("the last layout returns or raises")
 
 
 def _why(spec: ExportSpec, candidate: Candidate, tried: list[dict[str, Any]], key: str) -> str:
@@ -222,7 +222,7 @@ def _compared(
     if wrong:
         raise ExportError(
             f"A file must give the answers of Keras. Received from {candidate.name}: {'; '.join(wrong)}. "
-            f"{_next(spec, candidate, tried)}"
+            f"{_next(spec, tried)}"
         )
     spent: dict[str, Any] = {"bytes": bare, "file_bytes": len(data), "arena": arena, **cost.cost(flatbuffer.read(data))}
     if candidate.kind == "step":
@@ -241,16 +241,10 @@ def _compared(
     return Built(data, about, compared, tried, why, candidate.log, spent, shown)
 
 
-def _next(spec: ExportSpec, candidate: Candidate, tried: list[dict[str, Any]]) -> str:
+def _next(spec: ExportSpec, tried: list[dict[str, Any]]) -> str:
     """Returns what to try next."""
-    unable = {row["layout"] for row in tried if "does not apply" in str(row["result"])}
-    options = []
-    if candidate.quantize == "int8":
-        if candidate.layout != "fused":
-            options.append('quantize="int16"')
-        options += [f'layout="{name}"' for name in ("unrolled", "step") if name not in {candidate.layout, *unable}]
-        options.append('quantize="dynamic"')
-    elif candidate.quantize != "float32":
-        options.append('quantize="float32"')
-    options.append("or raise max_degradation or max_core_error, if that is good enough")
-    return f"Try {', '.join(options)}."
+    layouts = [name for name in ("unrolled", "step") if name not in {row["layout"] for row in tried}]
+    options = [f'layout="{name}"' for name in layouts if spec.state == "windowed" or name == "step"]
+    finer = {"int8": ["int16", "dynamic"], "int16": ["dynamic"], "dynamic": ["float16"], "float16": ["float32"]}
+    options += [f'quantize="{name}"' for name in finer.get(spec.quantize, [])]
+    return f"Try {', '.join([*options, 'or a larger max_core_error or max_degradation, if that is good enough'])}."

@@ -5,6 +5,7 @@
     draw(forecaster, "history")        loss by epoch
     draw(forecaster, "error_by_step")  MAE by step of the horizon, beside naive
     draw(forecaster, "splits")         which rows are for training, validation, calibration and test
+    plot_parity(y_keras, y_file)       an exported file beside the network that it came from
 
 Each function takes an `ax` to draw on and returns matplotlib Axes; `ax.figure.savefig("picture.png")` keeps it. Truth
 is black, the model blue, the naive forecast dashed grey, in every picture; a missing value is a gap. No display is
@@ -28,6 +29,7 @@ from pipelines.panel import Panel
 from . import _picked as picked
 from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
+from ._parity import parity_png, plot_parity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "draw",
+    "parity_png",
     "plot_error_by_step",
     "plot_fit",
     "plot_forecast",
     "plot_future",
     "plot_history",
+    "plot_parity",
     "plot_splits",
 ]
 

@@ -45,8 +45,6 @@ def why_not(core: Core) -> str:
             )
         if layer.return_state:
             return f"layer {layer.name!r} returns its state, and the operator keeps it inside"
-    if not recurrent_layers(core.model):
-        return "the network has no recurrent layer"
     return ""
 
 

@@ -22,7 +22,7 @@ from pipelines.errors import ExportError
 
 from .. import flatbuffer
 from ..converter import Graph
-from ..trace import Core, InnerLoop, recurrent_layers, swapped
+from ..trace import Core, InnerLoop, swapped
 
 WINDOWS = 64  # windows rolled out for calibration
 SAMPLES = 2048  # steps of them that the converter sees
@@ -37,8 +37,6 @@ def why_not(core: Core) -> str:
     for layer in core.model._flatten_layers():
         if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
             return f"layer {layer.name!r} reads the window backwards"
-    if not recurrent_layers(core.model):
-        return "the network has no recurrent layer"
     rng = np.random.default_rng(0)
     windows = rng.normal(size=(4, *core.inputs[0].shape)).astype(np.float32)
     with warnings.catch_warnings():  # such as Keras's, of a softmax over one row: it is refused below
