@@ -69,12 +69,13 @@ class Forecast:
         return np.array(self.values, dtype) if copy else np.asarray(self.values, dtype)
 
 
-def load(path: str | os.PathLike[str], threads: int = 1) -> "EdgeModel":
+def load(path: str | os.PathLike[str], threads: int = 1, series: str | None = None) -> "EdgeModel":
     """Returns the model in an exported file.
 
     Args:
         path: The .tflite file.
         threads: Threads of the interpreter.
+        series: Whose rows it will see, where the file holds the scalings of several.
 
     Raises:
         EdgeError: The file is missing, changed or not one of ours, or LiteRT does not run it.
@@ -83,7 +84,7 @@ def load(path: str | os.PathLike[str], threads: int = 1) -> "EdgeModel":
         raise EdgeError(f"`threads` must be an integer >= 1. Received: {threads}")
     try:
         data = Path(path).read_bytes()
-        about = _metadata(data)
+        about = _of_series(_metadata(data), series)
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=data, num_threads=threads)
@@ -106,6 +107,7 @@ _BOUNDS = (None, [(None, float, math.inf, -math.inf)])
 _CONTRACT: dict[str, Any] = {
     "format": 1,
     **{"digest": str, "name": str, "model": str, "quantize": str, "unit": (None, str)},
+    "series": (None, str),
     **{"lookback": _SOME, "gap": _ANY, "horizon": _SOME, "targets": [str], "quantiles": [float]},
     **{"layout": ("fused", "unrolled", "step"), "io": ("float32", "int8", "int16")},
     "state": {"kind": ("windowed", "streaming"), "means": str},
@@ -150,6 +152,18 @@ def _metadata(data: bytes) -> dict[str, Any]:
     if hashlib.sha256(data[:at] + b"0" * 64 + data[at + 64 :]).hexdigest() != about["digest"]:
         raise ValueError("its sha256 is not the one inside, so it was changed after its export")
     return dict(about)
+
+
+def _of_series(about: dict[str, Any], series: str | None) -> dict[str, Any]:
+    """Returns the metadata with the scaling of one series, where they hold those of several."""
+    scalings = (about["scaling"] or {}).get("series")
+    if scalings is None:
+        if series in (None, about.get("series")):
+            return about
+        raise EdgeError(f"`series` must be that of the file. Received: {series!r}, and it is for {about['series']!r}.")
+    if series not in scalings:
+        raise EdgeError(f"`series` must be one of {', '.join(map(repr, scalings))}. Received: {series!r}. Choose one.")
+    return {**about, "series": series, "scaling": {**about["scaling"], **scalings[series]}}
 
 
 def _embedded(data: bytes) -> tuple[int, int]:
@@ -326,7 +340,7 @@ class EdgeModel:
         self.lookback, self.horizon, self.unit = about["lookback"], about["horizon"], about["unit"] or ""
         self.targets, self.columns = tuple(about["targets"]), tuple(one["name"] for one in about["columns"])
         self._limit, step = about["missing"]["limit"], about["layout"] == "step"
-        self.streaming = about["state"]["kind"] == "streaming" and not step
+        self.streaming = about["state"]["kind"] == "streaming"
         inputs = [_Tensor(interpreter, detail) for detail in interpreter.get_input_details()]
         outputs = [_Tensor(interpreter, detail) for detail in interpreter.get_output_details()]
         names = [] if step else [one["name"] for one in about["inputs"]]
@@ -420,7 +434,7 @@ class EdgeModel:
 
     def _forget(self) -> None:
         self._rows = self._fed = 0  # how many are in `_recent`, and in the state of a streaming file
-        self._interpreter.reset_all_variables()
+        self._clear()
 
     def _pushed(self) -> np.ndarray:
         return self._recent[len(self._recent) - self._rows :]
@@ -456,7 +470,7 @@ class EdgeModel:
                 self._fed += 1
                 return ""
         known, self._fed = self._fed, 0
-        self._interpreter.reset_all_variables()  # a NaN would stay in it for ever
+        self._clear()  # a NaN would stay in it for ever
         return f"a row without usable values came, so the {known:,} before it are forgotten" if known else ""
 
     def _give(self, **given: Any) -> None:
@@ -483,15 +497,19 @@ class EdgeModel:
     def _run(self, rows: np.ndarray) -> np.ndarray:
         """Returns the answer to one window or, from a streaming file, to one row."""
         if not self.streaming:
-            self._interpreter.reset_all_variables()
-        for state, _ in self._states:
-            state.view()[...] = state.zero
+            self._clear()
         for now in self._past.stored(rows).reshape(-1, *self._past.shape):  # once, or step by step
             self._past.view()[...] = now
             self._interpreter.invoke()
             for state, after in self._states:
                 state.view()[...] = after.view()
         return self._y.real().reshape(self._shape)
+
+    def _clear(self) -> None:
+        """Sets the states to zero, inside the file and beside it."""
+        self._interpreter.reset_all_variables()
+        for state, _ in self._states:
+            state.view()[...] = state.zero
 
     def _forecast(self, rows: np.ndarray, last: np.ndarray, flags: list[str]) -> Forecast:
         """Returns the network's forecast or, where it has none, the last known values."""
@@ -627,7 +645,7 @@ def _command(given: argparse.Namespace) -> int:
     found = [given.model] if given.model else sorted(here.glob("*.tflite"))
     if len(found) != 1:
         raise EdgeError(f"One .tflite file must lie in {here}. Received: {len(found)}. Name it with --model.")
-    model = load(found[0], given.threads)
+    model = load(found[0], given.threads, given.series)
     if given.describe:
         _say(json.dumps(model.about, indent=1) if given.json else _described(model))
         return 0
@@ -672,6 +690,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", help="the .tflite file, where it lies elsewhere or with others")
     parser.add_argument("--known", help="CSV of the columns known ahead, for the rows of the window and of the horizon")
     parser.add_argument("--static", help="what never changes about the series: numbers with commas between")
+    parser.add_argument("--series", help="whose rows they are, where the file holds the scalings of several")
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
     parser.add_argument("--stream", action="store_true", help="print a forecast after each row, as soon as it is read")
     parser.add_argument("--describe", action="store_true", help="print what the model wants")

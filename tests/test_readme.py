@@ -53,13 +53,14 @@ def story(home):
     return names
 
 
-def test_the_story_has_eight_lines_and_leaves_a_bundle(story, home):
-    assert len(STORY.splitlines()) == 8
+def test_the_story_has_nine_lines_and_leaves_a_bundle_and_a_file(story, home):
+    assert len(STORY.splitlines()) == 9
     assert isinstance(story["prices"], pd.DataFrame)
     assert list(story["model"].predict(steps=5)["step"]) == [1, 2, 3, 4, 5]
     version = home / "saved_models/goog/1"
     assert (version / "manifest.json").is_file()
     assert (version / "forecast.png").is_file()
+    assert (home / "goog.tflite").is_file()
 
 
 def test_there_are_commands_to_try():

@@ -20,13 +20,20 @@ from .runtimes import CoreRunner, LiteRT
 if TYPE_CHECKING:
     from .tflite import Built
 
+ON_MICRO = ("float32", "int8", "int16")
+
 
 def c_sources(built: Built) -> dict[str, str]:
     """Returns the C files of a file by name.
 
     Raises:
-        ExportError: TFLite Micro lacks an operator of it, or refused it when it was compared.
+        ExportError: TFLite Micro lacks an operator of it or its kernels, or refused it when it was compared.
     """
+    if built.about["quantize"] not in ON_MICRO:
+        raise ExportError(
+            f"TFLite Micro has kernels for {', '.join(ON_MICRO)}. Received: {built.about['quantize']}. Choose one of "
+            "those."
+        )
     for row in built.tried:
         _, refused, why = str(row["result"]).partition("not on TFLite Micro: ")
         if refused:

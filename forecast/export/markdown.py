@@ -20,7 +20,8 @@ def text(words: str) -> str:
     line = "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in " ".join(words.split()))
     line = re.sub(r"([\\`*_\[\]<>~&$!])", r"\\\1", line)
     line = re.sub(r"(https?|ftp|www)([:.])", r"\1\\\2", line)  # some readers make links of bare addresses
-    return re.sub(r"^(\d*)([#+=.)-])", r"\1\\\2", line)  # at the beginning: a heading, a list
+    line = re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", line)  # at the beginning, it would begin a list
+    return re.sub(r"^([#+=-])", r"\\\1", line)  # or a heading
 
 
 def code(name: str) -> str:

@@ -58,7 +58,7 @@ def on_litert(
         path = Path(folder) / "model.tflite"
         path.write_bytes(data)
         whose = held.series if subject.per_series and held.series else [None] * len(held.y_pred)
-        models = {name: edge.load(path, **({"series": name} if name else {})) for name in set(whose)}
+        models = {name: edge.load(path, series=name) for name in set(whose)}
         for n, name in enumerate(whose):
             window = {name: values[n] for name, values in held.raw.items()}
             result = models[name].predict(window.pop("past"), **window)

@@ -185,6 +185,12 @@ def _limits(built: Built) -> str:
         said.append(
             f"The scaling inside is that of the series {code(about['series'])}; another needs a file of its own."
         )
+    own = list((about["scaling"] or {}).get("series", []))
+    if own:
+        said.append(
+            f"Each of {len(own):,} series has constants of its own, in the group `scaling.series` of the metadata; the "
+            f"C files hold those of {code(own[0])}."
+        )
     if about["layout"] == "fused" and about["quantize"] in ("int8", "int16"):
         said.append(
             "On x86 the integer LSTM of LiteRT uses no vector instructions, on Arm it does: a latency of a PC is no "
