@@ -630,9 +630,8 @@ def _shown(model: EdgeModel, forecast: Forecast, as_json: bool, row: int | None 
 
 def _described(model: EdgeModel) -> str:
     about, dates = model.about, model.about["dates"]
-    every = (
-        f"{dates['seconds']:g} seconds" if dates["seconds"] else dates.get("calendar") or dates.get("freq") or "step"
-    )
+    every = f"{dates['seconds']:g} seconds" if dates["seconds"] else dates.get("freq") or "step"
+    every = f"session of {dates['calendar']}" if dates.get("calendar") else every
     columns = [f"  {one['name']} ({one['kind']}): {one['means']}" for one in about["columns"]]
     filled = f"A missing value becomes the last known one, over {about['missing']['limit']} rows at most."
     heading = f"One row every {every}, oldest first{', with these columns:' if columns else '.'}"

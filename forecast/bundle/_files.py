@@ -71,7 +71,7 @@ def write_manifest(folder: Path, name: str, version: int, files: Mapping[str, An
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "name": name, "version": version, "created": stamp, "versions": versions()}
     rest = {key: value for key, value in content.items() if key not in {*head, "files", "digest"}}
-    about = _plain({**head, **rest, "files": files})
+    about = plain({**head, **rest, "files": files})
     about["digest"] = _digest(about)
     with open(folder / MANIFEST, "w", encoding="utf-8") as file:
         json.dump(about, file, indent=1, ensure_ascii=False, allow_nan=False)
@@ -92,14 +92,14 @@ def versions(*more: str) -> dict[str, str | None]:
     return {"python": platform.python_version(), **{name: version(name) for name in (*LIBRARIES, *more)}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Returns JSON values: arrays as lists, dates as ISO text; a number that is not finite is null."""
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, date):

@@ -48,7 +48,9 @@ def say(text: object) -> None:
 
 def show_json(value: Any) -> None:
     """Prints one JSON object; numbers that are none become null."""
-    say(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    from ..bundle._files import plain
+
+    say(json.dumps(plain(value), indent=1, ensure_ascii=False, default=str))
 
 
 def show_modules(registry: "Registry", details: "Callable[[ModuleType], dict[str, Any]]", as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """`forecast export`: a bundle as a small file that runs without TensorFlow."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,18 +42,12 @@ def export(
 
     Example: forecast export goog --out goog_edge
     """
-    from ..bundle import find
-    from ..bundle._exports import remember
-
     model = bundle(name, folder)
     limits = {"max_degradation": max_degradation, "max_core_error": max_core_error}
     given: dict[str, Any] = {"layout": layout, "device": device, "io": io, "state": state, "series": series}
     given |= {"seed": seed, **{key: value for key, value in limits.items() if value is not None}}
     out = out or Path(f"{model.manifest_['name']}_edge")
     report = model.export(out, quantize, data=rows_of(model, data), quiet=quiet, **given)
-    forgotten = remember(find(name, folder).parent, report.entry(model.manifest_["version"]))
-    if forgotten:
-        print(f"The export is not listed beside its bundle: {forgotten}", file=sys.stderr)  # noqa: T201
     if as_json:
         show_json(report.to_dict())
     else:

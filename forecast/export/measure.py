@@ -20,8 +20,6 @@ from .candidates import Candidate
 from .parity import Comparison
 from .subject import Subject
 
-MICRO_WINDOWS = 64  # held-out windows that TFLite Micro is shown
-
 
 def core_alone(
     subject: Subject, candidate: Candidate, data: bytes, runtime: Any, windows: int | None = None
@@ -78,22 +76,20 @@ def on_micro(subject: Subject, candidate: Candidate, data: bytes, about: dict[st
     held = subject.held_out
     core = candidate.data()
     runner = runtimes.CoreRunner(runtimes.Micro(core), core, candidate.kind)
-    y_core = runner.answers({name: values[:MICRO_WINDOWS] for name, values in held.core.items()})
-    error = parity.core_error(y_core, held.y_core[:MICRO_WINDOWS])
+    y_core = runner.answers(held.core)
+    error = parity.core_error(y_core, held.y_core)
     whole = runtimes.Micro(data)
     arena, saturated = whole.arena, runner.saturated / max(runner.shown, 1)
-    if subject.per_series:
-        return Comparison("TFLite Micro", candidate.name, error, saturated), arena
-    raw = {name: values[:MICRO_WINDOWS].astype(np.float32) for name, values in held.raw.items()}
     if subject.scaling is None:
-        y_micro = y_core
+        y_file = y_core
     elif about["scaling"]["where"] == "file":
-        y_micro = runtimes.CoreRunner(whole, data, candidate.kind).answers(raw)
+        raw = {name: values.astype(np.float32) for name, values in held.raw.items()}
+        y_file = runtimes.CoreRunner(whole, data, candidate.kind).answers(raw)
     else:
-        y_micro = edges.forecasts(subject.scaling, y_core, held.raw["past"][:MICRO_WINDOWS])
-    y_keras = held.y_pred[:MICRO_WINDOWS]
-    y_true = None if held.y_true is None else held.y_true[:MICRO_WINDOWS]
-    naive = None if held.naive is None else held.naive[:MICRO_WINDOWS]
-    scores = parity.mae(y_micro, y_keras, y_true, naive)
-    steps = parity.by_step(y_micro, y_keras)
+        whose = held.series or [""] * len(y_core)
+        scalings = [{**subject.scaling, **subject.per_series.get(name, {})} for name in whose]
+        windows = zip(scalings, y_core[:, None], held.raw["past"][:, None], strict=True)
+        y_file = np.concatenate([edges.forecasts(*window) for window in windows])
+    scores = parity.mae(y_file, held.y_pred, held.y_true, held.naive)
+    steps = parity.by_step(y_file, held.y_pred)
     return Comparison("TFLite Micro", candidate.name, error, saturated, steps, scores), arena

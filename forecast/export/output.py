@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ConfigError, ExportError
 
-from ..bundle._files import _plain as plain
+from ..bundle._files import plain
 from ..text import aligned, number
 from . import parity
 from .parity import Comparison

@@ -25,8 +25,6 @@ _REPAIRS = {
 
 def parity(built: Built) -> str:
     """Returns the section on differences and errors."""
-    from .measure import MICRO_WINDOWS
-
     shown, about = built.shown, built.about
     rows = [["file", "runtime", "core error", "saturated", "largest difference", "MAE", "of Keras", "of naive"]]
     for one in built.compared:
@@ -35,12 +33,11 @@ def parity(built: Built) -> str:
         rows.append([one.file, one.runtime, f"{one.core_error:.2%}", f"{one.saturated:.2%}", number(largest), *errors])
     unit = of_unit(built)
     over = ", over all targets" if len(about["targets"]) > 1 else unit
-    fewer = f" TFLite Micro was shown the first {MICRO_WINDOWS:,}." if shown["windows"] > MICRO_WINDOWS else ""
     lines = [
         "## The same answers as Keras, and what happened",
         f"Differences and errors{unit}, on {shown['windows']:,} windows ({text(shown['part'])}). Core error is what "
         "lies between the network alone in the file and in Keras, as a share of how much its answers vary; saturated "
-        f"is the share of its inputs that were beyond its integers.{fewer}",
+        f"is the share of its inputs that were beyond its integers.",
         table(rows, numbers=range(2, 8)),
         f"By step of the horizon{over}: how far the file is from Keras, and MAE against what happened.",
         table(_steps(built, mine(built)), numbers=range(8)),

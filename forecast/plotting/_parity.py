@@ -137,8 +137,6 @@ def plot_parity(
     )
     below.title.set_fontsize(style.TEXT)
     below.locator_params(axis="y", nbins=5)
-    for text in (ax.title, ax.yaxis.label, below.title, below.yaxis.label):
-        text.set_parse_math(False)  # "US$ or A$" is no formula
     return ax
 
 

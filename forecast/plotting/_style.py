@@ -141,6 +141,8 @@ def finish(ax: Axes, x: np.ndarray, *, title: Iterable[str], xlabel: str, ylabel
     width = ax.bbox.width / ax.figure.dpi  # inches
     if ax.figure.get_layout_engine() is not None:
         width *= 1.18  # the margins of matplotlib's default shrink when the layout is computed
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        text.set_parse_math(False)  # "US$ or A$" is no formula
     rows = _legend(ax, width)
     ax.set_title(
         "\n".join(textwrap.fill(text, max(20, int(width / 0.09))) for text in title if text),
@@ -179,6 +181,8 @@ def _legend(ax: Axes, width: float) -> int:
         columnspacing=1.5,
         borderaxespad=0.1,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     for handle in legend.legend_handles:
         if isinstance(handle, Line2D):
             handle.set_linewidth(max(1.5, handle.get_linewidth()))  # a thin line has no colour in a legend
