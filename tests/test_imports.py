@@ -104,3 +104,12 @@ def test_help_names_every_command():
     assert commands
     for command in commands:
         assert command in run.stdout
+
+
+def test_a_device_needs_nothing_of_this_project():
+    alone = {"numpy", "ai_edge_litert", "__future__", *sys.stdlib_module_names}
+    assert roots(imports("forecast.edge")) <= alone
+
+
+def test_the_converter_process_needs_nothing_of_this_project():
+    assert roots(imports("forecast.export._child")) <= {"numpy", "tensorflow", *sys.stdlib_module_names}
