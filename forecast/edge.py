@@ -103,6 +103,8 @@ def load(path: str | os.PathLike[str], threads: int = 1, series: str | None = No
 
 _SOME, _ANY = range(1, 100_001), range(100_001)
 _BOUNDS = (None, [(None, float, math.inf, -math.inf)])
+# What differs between series, where a file holds the scalings of several.
+_OWN = {"factor": [float], "shift": [float], "sigma": [float], "clip_low": _BOUNDS, "clip_high": _BOUNDS}
 # What is relied on: a value, a type, a range of numbers, a list of such, a group of such, or a tuple of alternatives.
 _CONTRACT: dict[str, Any] = {
     "format": 1,
@@ -161,6 +163,8 @@ def _of_series(about: dict[str, Any], series: str | None) -> dict[str, Any]:
         if series in (None, about.get("series")):
             return about
         raise EdgeError(f"`series` must be that of the file. Received: {series!r}, and it is for {about['series']!r}.")
+    if not _fits(scalings, {}) or not all(_fits(own, _OWN) for own in scalings.values()):
+        raise ValueError("this program does not understand the scalings of its series")
     if series not in scalings:
         raise EdgeError(f"`series` must be one of {', '.join(map(repr, scalings))}. Received: {series!r}. Choose one.")
     return {**about, "series": series, "scaling": {**about["scaling"], **scalings[series]}}
@@ -273,7 +277,7 @@ class _Tensor:
         self.shape, self.dtype = tuple(map(int, detail["shape"])), np.dtype(detail["dtype"])
         self.size, integer = math.prod(self.shape), self.dtype.kind == "i"
         scales, zeros = (detail["quantization_parameters"][name] for name in ("scales", "zero_points"))
-        if self.dtype.name not in ("float32", "int8", "int16") or len(scales) != integer:
+        if self.dtype.name not in ("float32", "int8", "int16") or (integer and len(scales) != 1):
             raise ValueError(f"its tensor {detail['name']!r} is of {self.dtype.name} with {len(scales)} scales")
         self.scale, self.zero = (float(scales[0]), int(zeros[0])) if integer else (1.0, 0)
         self.bounds = (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max) if integer else None

@@ -111,7 +111,7 @@ def test_its_table_names_every_command_and_no_other():
 
 
 def test_the_scores_it_shows_are_what_the_program_prints_today():
-    title, header, *rows, verdict = SCORES.splitlines()
+    title, header, *rows, verdict, bundle, picture, edge = SCORES.splitlines()
     assert title == "test scores of Close, in dollars"
     assert header.split() == list(METRICS)
     scores = {name: values for name, *values in map(str.split, rows)}
@@ -127,6 +127,13 @@ def test_the_scores_it_shows_are_what_the_program_prints_today():
     assert [scores["lstm"][0], scores["naive"][0]] == list(found.group(2, 3))
     assert abs(100 * (mine / naive - 1)) == pytest.approx(percent, abs=0.1)
     assert (mine > naive) == (found[5] == "higher")
+    assert bundle.split() == ["bundle", "saved_models/goog/1"]
+    assert picture.split() == ["picture", "saved_models/goog/1/forecast.png"]
+    assert re.fullmatch(
+        r"edge    saved_models/goog/edge/model.tflite: [\d,]+ bytes, int8 fused, arena [\d,]+ bytes; "
+        r"MAE [\d.]+ against [\d.]+ dollars of Keras on \d+ held-out windows",
+        edge,
+    )
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "saved_models/README.md"])

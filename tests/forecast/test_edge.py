@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def cell(past, units=UNITS):
     """The simplest of all recurrent cells, and a dense layer on its last output."""
     h = np.zeros(units)
     for x in past:
-        h = 1 / (1 + np.exp(-x @ weights(F, units) - h @ weights(units, units)))
+        h = 1 / (1 + np.exp(-x @ weights(F, units) - 9 * h @ weights(units, units)))
     return (h @ weights(units, H * K)).reshape(H, K)
 
 
@@ -146,7 +147,7 @@ def cores(tf, tmp_path_factory):
         return h, tf.stack(outputs, axis=1), h, c, tf.constant(1.0)
 
     def step(row, state):
-        state = tf.sigmoid(row @ weights(F, UNITS) + state @ weights(UNITS, UNITS))
+        state = tf.sigmoid(row @ weights(F, UNITS) + state @ (9 * weights(UNITS, UNITS)))
         return tf.reshape(state @ weights(UNITS, H * K), (1, H, K)), state
 
     functions = {
@@ -1197,6 +1198,8 @@ def test_a_stream_is_answered_line_by_line(folder):
     with subprocess.Popen(
         command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
+        stop = threading.Timer(30, run.kill)  # instead of waiting for ever for a line that is not there
+        stop.start()
         header, *lines = csv_of(rows(L + 2)).splitlines(keepends=True)
         run.stdin.write(header)
         for n, (line, row) in enumerate(zip(lines, rows(L + 2), strict=True), 1):
@@ -1208,6 +1211,7 @@ def test_a_stream_is_answered_line_by_line(folder):
             np.testing.assert_array_equal(said["values"], expected.values)
         run.stdin.close()
         assert run.wait(timeout=60) == 0
+        stop.cancel()
 
 
 def test_a_stream_may_begin_with_rows_that_hold_nothing(prompt):
@@ -1348,3 +1352,13 @@ def test_a_reader_that_goes_away_is_no_error(folder):
         run.stdin.close()
         assert "Traceback" not in run.stderr.read()
         assert run.wait(timeout=60) == 0
+
+
+# --- scalings of several series -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("series", [{"a": 3}, ["a"], "abc", {"a": {"factor": [None]}}, {"a": {}}])
+def test_scalings_of_series_that_are_none_are_refused(series):
+    about = {"series": None, "scaling": {"series": series}}
+    with pytest.raises(ValueError, match="scalings of its series"):
+        edge._of_series(about, "a")
