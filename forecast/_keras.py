@@ -20,8 +20,7 @@ def load_keras() -> ModuleType:
         _import_quietly()
     import keras
 
-    # Several networks in one process are no sign of a leak, and nothing here is traced twice for one network.
-    logging.getLogger("tensorflow").addFilter(_no_retracing)
+    logging.getLogger("tensorflow").addFilter(_telling)
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             f"Keras must run on TensorFlow. Received: backend {keras.backend.backend()!r}. Set "
@@ -30,8 +29,14 @@ def load_keras() -> ModuleType:
     return keras
 
 
-def _no_retracing(record: logging.LogRecord) -> bool:
-    return "tf.function retracing" not in record.getMessage()
+def _telling(record: logging.LogRecord) -> bool:
+    """Keeps back what tells a user nothing.
+
+    Several networks in one process are no sign of a leak, and nothing here is traced twice for one network; and where
+    an export keeps its temporary files is nobody's business.
+    """
+    said = record.getMessage()
+    return "tf.function retracing" not in said and "Assets written to" not in said
 
 
 def _import_quietly() -> None:

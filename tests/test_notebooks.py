@@ -17,8 +17,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SILENT = {
     "01_first_forecast.ipynb": {"settings"},
     "02_recurrent_models.ipynb": {"settings", "four"},
+    "03_int8_on_device.ipynb": {"settings"},
 }
-PICTURES = {"01_first_forecast.ipynb": 5, "02_recurrent_models.ipynb": 2}
+PICTURES = {"01_first_forecast.ipynb": 5, "02_recurrent_models.ipynb": 2, "03_int8_on_device.ipynb": 1}
 
 # An absolute path of two parts or more, on Linux, macOS or Windows; neither a URL nor a closing tag.
 MACHINE_PATH = re.compile(r"(?<![\w<:/.~-])(?:/[\w.+-]+){2,}|\b[A-Za-z]:\\\w")

@@ -120,7 +120,7 @@ def _contract(file: File) -> list[str]:
 def _sizes(file: File) -> str:
     about = file.about
     quantiles, seconds = about["quantiles"], (about["dates"] or {}).get("seconds")
-    version = about["versions"].get("keras-forecast", "")
+    version = about["versions"].get("keras-forecast") or ""
     lines = [
         f"inline constexpr char kName[] = {string(about['name'])};",
         f"inline constexpr char kVersion[] = {string(version)};  // of keras-forecast",
