@@ -38,8 +38,37 @@ def convert(job: dict[str, Any]) -> bytes:
                 yield {name: array[n] for name, array in values.items()}
 
         converter.representative_dataset = samples
+        _calibrate_without_clip()
     data: bytes = converter.convert()
     return data
+
+
+def _calibrate_without_clip() -> None:
+    """Lets the cells of LSTMs run free while ranges are measured.
+
+    The converter writes a clip at 10 into every LSTM, and then measures with it; Keras clips nothing. It has no option
+    for that, so its calibrator is replaced, in a process that does nothing else.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.python.optimize import calibrator
+
+    if calibrator.Calibrator.__name__ == "Unclipped":
+        return
+
+    class Unclipped(calibrator.Calibrator):
+        def __init__(self, model_content: bytes, *args: Any, **kwargs: Any) -> None:
+            import flatbuffers
+
+            model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(model_content), 0))
+            for graph in model.subgraphs:
+                for op in graph.operators:
+                    if isinstance(op.builtinOptions, schema.UnidirectionalSequenceLSTMOptionsT):
+                        op.builtinOptions.cellClip = 0.0
+            builder = flatbuffers.Builder(len(model_content))
+            builder.Finish(model.Pack(builder), b"TFL3")
+            super().__init__(bytes(builder.Output()), *args, **kwargs)
+
+    calibrator.Calibrator = Unclipped
 
 
 def main(path: str) -> None:

@@ -92,6 +92,8 @@ def candidates(
     integer = any(quantize in INTEGERS for _, quantize in wanted)
     if integer:
         _refuse_bad(calibration)
+    if ("fused", "int8") in wanted:  # whose cells are followed in floats
+        wanted = list(dict.fromkeys([*wanted, ("fused", "float32")]))
     results: dict[tuple[str, str], Candidate | ExportError] = {}
     graphs: dict[Any, Graph] = dict(more or {})
     batch = fused.batch_size(core, len(calibration["past"])) if integer else 1
@@ -105,12 +107,15 @@ def candidates(
         except ExportError as error:
             results[layout, quantize] = error
     files = convert(graphs, folder)
-    for key in wanted:
+    for key in sorted(wanted, key=lambda one: one[1] != "float32"):  # integers are measured by floats
         if key in results:
             continue
         data = files[key]
         try:
-            results[key] = data if isinstance(data, ExportError) else _finished(*key, data, batch, streaming)
+            if isinstance(data, ExportError):
+                raise data
+            floats = results.get(("fused", "float32")) if key == ("fused", "int8") else None
+            results[key] = _finished(*key, data, batch, streaming, floats, calibration)
         except ExportError as error:
             results[key] = error
     others: dict[str, bytes] = {}
@@ -138,14 +143,25 @@ def _refuse_bad(calibration: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def _finished(layout: str, quantize: str, data: bytes, batch: int, streaming: bool) -> Candidate:
+def _finished(
+    layout: str,
+    quantize: str,
+    data: bytes,
+    batch: int,
+    streaming: bool,
+    floats: Candidate | ExportError | None,
+    calibration: Mapping[str, np.ndarray],
+) -> Candidate:
     model = flatbuffer.read(data)
     checks.operators(model)
     log: list[str] = []
     if layout == "fused":
         log += repairs.cell_clip(model)
         if quantize == "int8":
-            log += repairs.cell_scale(model) + repairs.state_scale(model) + repairs.batch(model, batch)
+            if isinstance(floats, Candidate) and not streaming:  # a stream is calibrated after each row
+                log += repairs.cell_peak(model, floats.model, calibration)
+            log += repairs.cell_scale(model) + repairs.passed_scale(model) + repairs.state_scale(model)
+            log += repairs.batch(model, batch)
     inputs, outputs = graft.named(model)
     order = sorted(inputs, key=lambda name: (name.startswith("state"), _number(name)))
     results = sorted(outputs, key=lambda name: (name.startswith("new_state"), _number(name)))

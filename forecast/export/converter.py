@@ -71,7 +71,9 @@ def _write_job(graph: Graph, folder: Path) -> dict[str, str]:
 
     concrete = graph.function.get_concrete_function()
     module = tf.Module()
-    module.variables_, module.function = list(graph.variables), graph.function
+    # Those that it reads: the state of a random generator that nobody asks would become an operator.
+    read = {id(handle) for handle in concrete.captured_inputs}
+    module.variables_ = [variable for variable in graph.variables if id(variable.handle) in read]
     tf.saved_model.save(module, str(folder / "saved_model"), signatures=concrete)
     if graph.samples:
         arrays: dict[str, Any] = dict(graph.samples)

@@ -43,7 +43,9 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
     panel, splits, config = model.panel_, model.splits_, model.config
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
     series = _series(pipeline, spec)
-    number = panel.ids.index(series) if series is not None and series in panel.ids else None
+    if series is not None and series not in panel.ids:
+        raise UnknownName.of("series of the rows to calibrate with", series, panel.ids)
+    number = None if series is None else panel.ids.index(series)
     whose = series if series is not None else (pipeline.ids_[0] if pipeline.ids_ else panel.ids[0])
     scaling = _scaling(pipeline, config.normalize, whose)
     keras_core = core_of(model.network_, config.normalize)
@@ -60,7 +62,7 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
             f"{len(validation)}. Choose another series, or give more rows."
         )
     calibration = _seen(pipeline, rows, train, core, scaling)
-    many = spec.io == "int8" and series is None and len(pipeline.ids_) > 1 and not pipeline.spec.scaling.shared
+    many = series is None and not _serves_all(pipeline)
     per_series = {name: _own(_scaling(pipeline, config.normalize, name)) for name in pipeline.ids_} if many else {}
     return Subject(
         core=core,
@@ -81,14 +83,18 @@ def _series(pipeline: DataPipeline, spec: ExportSpec) -> str | None:
         return spec.series
     if len(ids) == 1:
         return ids[0]
-    shared = pipeline.spec.scaling.shared and pipeline.spec.predict == "level"
-    shared = shared and pipeline.spec.cleaning.outliers != "clip"
-    if not shared and spec.io != "int8":
+    if not _serves_all(pipeline) and spec.io != "int8":
         raise ConfigError(
             f"Each of {len(ids)} series has a scaling of its own, and a file holds one. Name the series (--series "
             f"{ids[0]}), train with scaling.shared=true, or leave scaling to the host (--io int8)."
         )
     return None
+
+
+def _serves_all(pipeline: DataPipeline) -> bool:
+    """Returns whether one scaling is that of every series: returns and clipping have numbers for each."""
+    spec = pipeline.spec
+    return spec.scaling.shared and spec.predict == "level" and spec.cleaning.outliers != "clip"
 
 
 def _scaling(pipeline: DataPipeline, normalize: str, series: str) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """Repairs silent defects of the converter's integer LSTM in the file it wrote. Each says what it did.
 
     cell scale      below 2^-15 LiteRT's tanh returns without writing: two runtimes give two answers
+    output scale    an operator that joins outputs rewrites the scale of a reversed sequence, and not before it
     state scale     an operator behind the LSTM may rewrite its output's scale, and leave that of its state
     batch           calibration never resets the state, so it saw one batch of windows: the batch becomes 1 again
-    cell clip       the converter writes 10, also for floats; Keras clips nothing
+    cell clip       the converter writes 10, also for floats, and calibrates with it; Keras clips nothing
+    cell peak       calibration sees a cell state at the end of a window, not its largest value inside
 
 Two more need no repair here: a device resets the state before each window (`forecast/edge.py`), and normalisation
 stays in float operations around the integer core (`graft.py`).
 """
 
+import copy
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +23,14 @@ from pipelines.errors import ExportError
 
 from . import flatbuffer
 
+PEAK_WINDOWS = 128  # windows that cell states are followed through
 LOWEST_CELL_SCALE, HIGHEST_CELL_SCALE = 2.0**-15, 2.0**-9
 
 # Where the operator UNIDIRECTIONAL_SEQUENCE_LSTM keeps its tensors.
 _HIDDEN_STATE, _CELL_STATE, _HIDDEN_SCALE = 18, 19, 4
+
+# Operators that move values and compute none.
+_MOVING = {"REVERSE_V2", "RESHAPE", "STRIDED_SLICE", "SLICE", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE"}
 
 # Operators that take a shape as a constant.
 _SHAPED = {"RESHAPE", "BROADCAST_TO", "FILL", "SLICE", "STRIDED_SLICE"}
@@ -46,6 +55,71 @@ def cell_clip(model: Any) -> list[str]:
     return done
 
 
+def cell_peak(model: Any, floats: Any, windows: Mapping[str, np.ndarray]) -> list[str]:
+    """Widens the scale of cell states to their largest values inside windows: calibration sees the last one only.
+
+    Args:
+        model: An int8 core, changed in place.
+        floats: The same core in floats, for a batch of one window.
+        windows: What the core saw in training, by input `(N, ...)`.
+    """
+    done = []
+    for op, peak in zip(lstms(model), _peaks(floats, windows), strict=True):
+        tensor = model.subgraphs[0].tensors[op.inputs[_CELL_STATE]]
+        if not flatbuffer.quantised(tensor):
+            continue
+        before = float(tensor.quantization.scale[0])
+        needed = 2.0 ** np.ceil(np.log2(max(peak, 1e-12) / 32767))
+        if needed > before:
+            tensor.quantization.scale = np.array([needed], np.float32)
+            done.append(f"cell peak 2^{np.log2(before):.0f} -> 2^{np.log2(needed):.0f}, from inside the windows")
+    return done
+
+
+def _peaks(floats: Any, windows: Mapping[str, np.ndarray]) -> list[float]:
+    """Returns the largest absolute cell state of each LSTM operator."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    operators = lstms(floats)
+    data = flatbuffer.write(copy.deepcopy(floats))
+    with warnings.catch_warnings():  # keeping all tensors takes memory, and says so
+        warnings.simplefilter("ignore")
+        interpreter = Interpreter(model_content=data, num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    seen: list[list[np.ndarray]] = [[] for _ in operators]
+    details = interpreter.get_input_details()
+    for n in range(min(PEAK_WINDOWS, len(windows["past"]))):
+        interpreter.reset_all_variables()
+        for detail in details:
+            interpreter.set_tensor(detail["index"], windows[detail["name"]][n][None].astype(np.float32))
+        interpreter.invoke()
+        for op, kept in zip(operators, seen, strict=True):
+            kept.append(interpreter.get_tensor(int(op.inputs[0]))[0])
+    return [_peak(floats, op, np.stack(kept)) for op, kept in zip(operators, seen, strict=True)]
+
+
+def _peak(floats: Any, op: Any, x: np.ndarray) -> float:
+    """Runs one LSTM over sequences `(N, T, F)`; its gates stand in the order input, forget, cell, output."""
+
+    def joined(places: range) -> np.ndarray:
+        parts = [flatbuffer.constant(floats, int(op.inputs[place])) for place in places]
+        return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+    kernel, recurrent, bias = joined(range(1, 5)).T, joined(range(5, 9)).T, joined(range(12, 16))
+    h = c = np.zeros((len(x), recurrent.shape[0]))
+    largest = 0.0
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent + bias, 4, axis=1)
+        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+        h = _sigmoid(o) * np.tanh(c)
+        largest = max(largest, float(np.abs(c).max()))
+    return largest
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
 def cell_scale(model: Any) -> list[str]:
     """Brings the scale of cell states into the range that every runtime computes."""
     done = []
@@ -59,6 +133,25 @@ def cell_scale(model: Any) -> list[str]:
         if after != before:
             tensor.quantization.scale = np.array([after], np.float32)
             done.append(f"cell scale 2^{np.log2(before):.0f} -> 2^{np.log2(after):.0f}")
+    return done
+
+
+def passed_scale(model: Any) -> list[str]:
+    """Gives a layer's output the scale that is read where it was only moved: moving computes no other one."""
+    done = []
+    graph = model.subgraphs[0]
+    outputs = {int(op.outputs[0]) for op in lstms(model)}
+    for op, name in zip(graph.operators, flatbuffer.operators(model), strict=True):
+        if name not in _MOVING or int(op.inputs[0]) not in outputs:
+            continue
+        before, after = (graph.tensors[int(i)] for i in (op.inputs[0], op.outputs[0]))
+        readers = sum(int(op.inputs[0]) in other.inputs for other in graph.operators)
+        if readers > 1 or not flatbuffer.quantised(before) or not flatbuffer.quantised(after):
+            continue
+        old, new = before.quantization, after.quantization
+        if old.scale[0] != new.scale[0] or old.zeroPoint[0] != new.zeroPoint[0]:
+            done.append(f"output scale {old.scale[0]:.3g} -> {new.scale[0]:.3g}, as after {name}")
+            old.scale, old.zeroPoint = np.array(new.scale), np.array(new.zeroPoint)
     return done
 
 

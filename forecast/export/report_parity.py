@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _REPAIRS = {
     "cell clip": "The converter lets the cells of an LSTM clip; Keras clips nothing.",
+    "cell peak": "Calibration sees a cell at the end of a window, not its largest value inside.",
     "cell scale": "Outside of this range, runtimes disagree about the cells of an integer LSTM.",
+    "output scale": "Reversing a sequence computes nothing, so it has the same scale before and after.",
     "state scale": "Old and new values of a state are the same numbers, so they need the same scale.",
     "calibrated with one batch": "The converter never resets an LSTM while it looks at calibration windows, so it was "
     "shown all of them at once, and the file was made to take one.",

@@ -87,6 +87,7 @@ def of_model(model: keras.Model, calibration: Any, held_out: Any, y_true: np.nda
     core = Core(model, tuple(map(Input, names, shapes)), {})
     windows = _windows(calibration, core, "calibration")
     count = len(windows["past"])
+    lookback = next((one.shape[0] for one in core.inputs if one.name == "past" and one.shape), 1)
     if held_out is None:
         every = np.arange(count) % 5 == 4
         part, kept = "every fifth calibration window", {name: values[every] for name, values in windows.items()}
@@ -98,8 +99,13 @@ def of_model(model: keras.Model, calibration: Any, held_out: Any, y_true: np.nda
     if not len(kept["past"]):
         raise DataError("At least 5 windows are needed to compare on. Received: none. Give held_out=windows.")
     y = answers(core, kept)
+    if y_true is not None and np.shape(y_true) != y.shape:
+        raise DataError(
+            f"`y_true` must hold what happened after each window to compare on, in the shape of the model's answers "
+            f"{y.shape}. Received: {np.shape(y_true)}."
+        )
     about = {"name": "", "model": model.name, "columns": [], "targets": [], "unit": "", "series": None}
-    about |= {"lookback": shapes[0][0] if shapes[0] else 1, "gap": 0, "horizon": int(y.shape[1]), "quantiles": []}
+    about |= {"lookback": lookback, "gap": 0, "horizon": int(y.shape[1]), "quantiles": []}
     about |= {"dates": {"freq": None, "calendar": None, "zone": "", "seconds": None}, "bundle": None}
     return Subject(
         core=core,
@@ -126,6 +132,10 @@ def _windows(given: Any, core: Core, what: str) -> dict[str, np.ndarray]:
                 f"Received: {'nothing' if values is None else values.shape}."
             )
         result[one.name] = values
+    counts = {name: len(values) for name, values in result.items()}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise DataError(f"`{what}` must hold as many windows of each input. Received: {said}.")
     return result
 
 

@@ -154,7 +154,7 @@ def _chosen(
         tried.append(row)
         measured.append((row, one))
     if not measured:
-        raise next(one for one in made.values() if isinstance(one, ExportError))
+        raise next(one for (_, kind), one in made.items() if kind == spec.quantize and isinstance(one, ExportError))
     key = "p50_us" if spec.device == "pi" else "bytes"
     measured.sort(key=lambda pair: pair[0][key])
     passing = [pair for pair in measured if pair[0]["result"] == "passes"]

@@ -90,6 +90,8 @@ def swapped(model: keras.Model, loop_of: Callable[[keras.layers.RNN], InnerLoop]
     try:
         for layer in layers:
             vars(layer)["inner_loop"] = loop_of(layer)
+            for owner, name in _masks(layer):
+                vars(owner)[name] = lambda *args: None
         for layer in normalised:
             vars(layer)["call"] = functools.partial(_layer_norm, layer)
         for one in nested:  # built for the whole window; a step model shows them one row
@@ -98,10 +100,20 @@ def swapped(model: keras.Model, loop_of: Callable[[keras.layers.RNN], InnerLoop]
     finally:
         for layer in layers:
             vars(layer).pop("inner_loop", None)
+            for owner, name in _masks(layer):
+                vars(owner).pop(name, None)
         for layer in normalised:
             vars(layer).pop("call", None)
         for one in nested:
             vars(one).pop("_assert_input_compatibility", None)
+
+
+def _masks(layer: keras.layers.RNN) -> list[tuple[Any, str]]:
+    """Returns the methods that draw masks of dropout: they do so at inference, too, where nothing uses them."""
+    cells = getattr(layer.cell, "cells", [layer.cell])
+    names = ("get_dropout_mask", "get_recurrent_dropout_mask")
+    found = [(cell, name) for cell in cells for name in names if hasattr(cell, name)]
+    return [(layer, "_maybe_config_dropout_masks"), *found]
 
 
 def _layer_norm(layer: keras.layers.LayerNormalization, inputs: tf.Tensor, **kwargs: Any) -> tf.Tensor:

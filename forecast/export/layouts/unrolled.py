@@ -82,8 +82,9 @@ def _gru(layer: Any, x: Any, states: list[Any]) -> list[Any]:
     """One step of a GRU with `reset_after`: gates in Keras's order z, r, h."""
     (h,) = states
     gate, activation = layer.cell.recurrent_activation, layer.cell.activation
-    xz, xr, xh = tf.split(x, 3, axis=1)
     U = layer.units
+    # Without a state some gate may come to nothing; a SPLIT with a result that nobody uses would stay float.
+    xz, xr, xh = tf.split(x, 3, axis=1) if h is not None else (x[:, :U], x[:, U : 2 * U], x[:, 2 * U :])
     recurrent, bias = tf.convert_to_tensor(layer.cell.recurrent_kernel), _bias(layer.cell, 1)
     if h is None:
         bias = tf.zeros([3 * U]) if layer.cell.bias is None else bias
