@@ -112,4 +112,4 @@ def test_a_device_needs_nothing_of_this_project():
 
 
 def test_the_converter_process_needs_nothing_of_this_project():
-    assert roots(imports("forecast.export._child")) <= {"numpy", "tensorflow", *sys.stdlib_module_names}
+    assert roots(imports("forecast.export._child")) <= {"flatbuffers", "numpy", "tensorflow", *sys.stdlib_module_names}
