@@ -16,7 +16,8 @@ One rule for all: `y_true` comes first; arrays may have any shape as long as it 
 observed and is left out. A forecast that is not finite where the truth is known is an error, never a smaller sample.
 What is not defined for the data raises a DataError that says why; no metric returns nan.
 
-This module knows nothing of panels, windows or models; `METRICS` lets other code go through all of them.
+The two of moves live in `direction`. This module knows nothing of panels, windows or models; `METRICS` lets other code
+go through all of them.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,9 @@ import numpy.typing as npt
 
 from pipelines.errors import DataError
 
-from .baselines import FloatArray, check_finite, check_season_length, check_series
-
-BoolArray = npt.NDArray[np.bool_]
+from ._arrays import observed, scaled
+from .baselines import FloatArray, check_season_length, check_series
+from .direction import directional_accuracy, up_share
 
 
 def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -49,7 +50,7 @@ def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     Source:
         Hyndman & Koehler (2006), section 2.1, https://doi.org/10.1016/j.ijforecast.2006.03.001
     """
-    true, pred, _ = _known(y_true, y_pred)
+    true, pred, _ = observed(y_true, y_pred)
     return float(np.abs(true - pred).mean())
 
 
@@ -60,7 +61,7 @@ def mse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
         >>> mse([100, 102, 101, 105], [101, 101, 103, 104])
         1.75
     """
-    true, pred, _ = _known(y_true, y_pred)
+    true, pred, _ = observed(y_true, y_pred)
     return float(np.square(true - pred).mean())
 
 
@@ -89,7 +90,7 @@ def mape(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     Source:
         Hyndman & Koehler (2006), section 2.2, https://doi.org/10.1016/j.ijforecast.2006.03.001
     """
-    true, pred, _ = _known(y_true, y_pred)
+    true, pred, _ = observed(y_true, y_pred)
     if zeros := int((true == 0).sum()):
         raise DataError(
             f"MAPE divides by the true values, so none may be zero. Received: {zeros} of {true.size} "
@@ -110,7 +111,7 @@ def smape(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     Source:
         Makridakis et al. (2020), the M4 competition, https://doi.org/10.1016/j.ijforecast.2019.04.014
     """
-    true, pred, _ = _known(y_true, y_pred)
+    true, pred, _ = observed(y_true, y_pred)
     size = np.abs(true) + np.abs(pred)
     return float(200 * np.divide(np.abs(true - pred), size, out=np.zeros_like(size), where=size > 0).mean())
 
@@ -130,7 +131,7 @@ def wape(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     Source:
         Kolassa & Schütz (2007), Advantages of the MAD/Mean ratio over the MAPE, Foresight 6
     """
-    true, pred, _ = _known(y_true, y_pred)
+    true, pred, _ = observed(y_true, y_pred)
     size = np.abs(true).mean()
     if size == 0:
         raise DataError(
@@ -161,7 +162,8 @@ def mase(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, scale: npt.ArrayLike) -> 
     Source:
         Hyndman & Koehler (2006), section 3, https://doi.org/10.1016/j.ijforecast.2006.03.001
     """
-    return float(np.abs(_scaled("MASE", y_true, y_pred, scale)).mean())
+    true, pred, known = observed(y_true, y_pred)
+    return float(np.abs(scaled("MASE", true - pred, scale, known)).mean())
 
 
 def mase_scale(train: npt.ArrayLike, season_length: int) -> float:
@@ -202,7 +204,8 @@ def rmsse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, scale: npt.ArrayLike) ->
     Source:
         Makridakis et al. (2022), the M5 accuracy competition, https://doi.org/10.1016/j.ijforecast.2021.11.013
     """
-    return float(np.sqrt(np.square(_scaled("RMSSE", y_true, y_pred, scale)).mean()))
+    true, pred, known = observed(y_true, y_pred)
+    return float(np.sqrt(np.square(scaled("RMSSE", true - pred, scale, known)).mean()))
 
 
 def rmsse_scale(train: npt.ArrayLike, season_length: int) -> float:
@@ -215,45 +218,6 @@ def rmsse_scale(train: npt.ArrayLike, season_length: int) -> float:
         2.1602
     """
     return float(np.sqrt(_mean_or_nan(np.square(_seasonal_differences(train, season_length)))))
-
-
-def directional_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> float:
-    """Percent of forecasts that move from the cutoff's value in the direction of the true move.
-
-    `100 * mean(sign(y_pred - last) == sign(y_true - last))`. Where the truth did not move, or `last` is nan, there is
-    no direction to hit and the forecast is left out. Where only the forecast stands still it misses, so the naive
-    forecast scores 0. The bar is not 50: it is `up_share`, or 100 minus it if that is more.
-
-    Args:
-        y_true: Array `(N, ...)`, nan where nothing was observed.
-        y_pred: Array of the same shape, in the same unit.
-        last: The value at the cutoff in the same unit, shaped like the scale of `mase`.
-
-    Raises:
-        DataError: No true value moved, the shape of `last` does not fit, it is infinite, or as for `mae`.
-
-    Example:
-        >>> round(directional_accuracy([100, 102, 101, 105], [101, 101, 103, 104], last=101), 1)
-        33.3
-
-    Source:
-        Pesaran & Timmermann (1992), https://doi.org/10.1080/07350015.1992.10509922
-    """
-    true_move, pred_move = _moves(y_true, y_pred, last)
-    return float(100 * (np.sign(true_move) == np.sign(pred_move)).mean())
-
-
-def up_share(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> float:
-    """Percent of the true moves that go up: what a forecast that always says "up" scores in `directional_accuracy`.
-
-    Counts exactly the moves that `directional_accuracy` counts. Arguments and errors as there.
-
-    Example:
-        >>> round(up_share([100, 102, 101, 105], [101, 101, 103, 104], last=101), 1)
-        66.7
-    """
-    true_move, _ = _moves(y_true, y_pred, last)
-    return float(100 * (true_move > 0).mean())
 
 
 def owa(smape: float, mase: float, naive2_smape: float, naive2_mase: float) -> float:
@@ -298,58 +262,6 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def _known(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Returns the observed true values, their forecasts, and where in `y_true` they stood."""
-    true, pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
-    if true.shape != pred.shape:
-        raise DataError(
-            f"`y_true` and `y_pred` must have the same shape. Received: {true.shape} and {pred.shape}. "
-            "Give one forecast for each true value."
-        )
-    known = ~np.isnan(check_finite("y_true", true))
-    if not known.any():
-        raise DataError(
-            f"A score needs at least one observed true value. Received: {true.size} values, none observed. "
-            "Score rows of which the truth is known."
-        )
-    true, pred = true[known], pred[known]
-    if missing := int((~np.isfinite(pred)).sum()):
-        raise DataError(
-            f"`y_pred` must be finite wherever `y_true` is observed. Received: {missing} of {true.size} forecasts are "
-            "nan or infinite. Repair the forecasts, or take these rows out of both arrays."
-        )
-    return true, pred, known
-
-
-def _per_row(name: str, value: npt.ArrayLike, known: BoolArray) -> FloatArray:
-    """Returns one value per known forecast; the axes of `value` are the leading axes of `known`."""
-    array = check_finite(name, np.asarray(value, dtype=np.float64))
-    shape = array.shape + (1,) * (known.ndim - array.ndim)
-    if len(shape) != known.ndim or any(n not in (1, wanted) for n, wanted in zip(shape, known.shape, strict=True)):
-        raise DataError(
-            f"`{name}` must be one number, or have the leading axes of `y_true`. Received: shape {array.shape} for "
-            f"{known.shape}. Give one value per row, {known.shape[:1]}."
-        )
-    return np.broadcast_to(array.reshape(shape), known.shape)[known]
-
-
-def _scaled(metric: str, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, scale: npt.ArrayLike) -> FloatArray:
-    true, pred, known = _known(y_true, y_pred)
-    scales = _per_row("scale", scale, known)
-    if wrong := int((scales <= 0).sum()):
-        raise DataError(
-            f"`scale` must be above zero, or nan for a series that has none. Received: {wrong} of {scales.size} that "
-            f"are not. Take it from {metric.lower()}_scale."
-        )
-    has_scale = ~np.isnan(scales)
-    if not has_scale.any():
-        raise DataError(
-            f"{metric} needs at least one series with a scale. Received: none, as where all training rows are equal, "
-            "or no more than a season. Use mae, or train on more rows."
-        )
-    return (true - pred)[has_scale] / scales[has_scale]
-
-
 def _seasonal_differences(train: npt.ArrayLike, season_length: int) -> FloatArray:
     values, m = check_series("train", train), check_season_length(season_length)
     differences = values[m:] - values[:-m]
@@ -358,15 +270,3 @@ def _seasonal_differences(train: npt.ArrayLike, season_length: int) -> FloatArra
 
 def _mean_or_nan(sizes: FloatArray) -> float:
     return float(sizes.mean()) if sizes.any() else float("nan")
-
-
-def _moves(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    true, pred, known = _known(y_true, y_pred)
-    start = _per_row("last", last, known)
-    moved = np.abs(true - start) > 0  # False where `last` is nan
-    if not moved.any():
-        raise DataError(
-            f"A direction needs a true move away from `last`. Received: {true.size} true values, none of them known to "
-            "have moved. Use mae, or score rows in which the series moves."
-        )
-    return (true - start)[moved], (pred - start)[moved]

@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 from forecast.evaluation import metrics
 from forecast.evaluation.metrics import (
     METRICS,
-    directional_accuracy,
     mae,
     mape,
     mase,
@@ -23,7 +22,6 @@ from forecast.evaluation.metrics import (
     rmsse,
     rmsse_scale,
     smape,
-    up_share,
     wape,
 )
 from pipelines.errors import ConfigError, DataError
@@ -142,27 +140,6 @@ def test_a_scale_comes_from_one_series_of_finite_numbers(train):
 def test_a_season_has_at_least_one_row(season_length):
     with pytest.raises(ConfigError, match=f"`season_length` must be an integer >= 1. Received: {season_length}"):
         rmsse_scale([1.0, 2.0], season_length)
-
-
-@given(data=st.data(), pair=pairs())
-def test_directions_are_counted_like_a_loop_would_and_beside_the_same_up_moves(data, pair):
-    true, pred = pair
-    last = data.draw(hnp.arrays(np.float64, true.shape[:1], elements=cents | st.just(math.nan)))
-    start = [last[index[0]] for index in np.ndindex(true.shape)]
-    moved = [(a - b, f - b) for a, f, b in zip(true.ravel(), pred.ravel(), start, strict=True) if abs(a - b) > 0]
-    if not moved:
-        with pytest.raises(DataError, match="A direction needs a true move"):
-            directional_accuracy(true, pred, last)
-        return
-    hits = sum((a > 0 and f > 0) or (a < 0 and f < 0) for a, f in moved)
-    assert directional_accuracy(true, pred, last) == pytest.approx(100 * hits / len(moved))
-    assert up_share(true, pred, last) == pytest.approx(100 * sum(a > 0 for a, _ in moved) / len(moved))
-    always_up = np.where(np.isnan(last), 0, last).reshape(-1, *(1,) * (true.ndim - 1)) + np.ones_like(true)
-    assert directional_accuracy(true, always_up, last) == pytest.approx(up_share(true, pred, last))
-
-
-def test_the_naive_forecast_never_hits_a_direction():
-    assert directional_accuracy([[1, 2], [4, 3]], [[1.5, 1.5], [3.5, 3.5]], last=[1.5, 3.5]) == 0
 
 
 @errors_only
