@@ -26,13 +26,18 @@ def report(columns: Sequence[str], rows: Sequence[Sequence[Any]], figures: dict[
         only_json: Leave out the table.
     """
     if not only_json:
-        cells = [[str(cell) for cell in row] for row in (columns, *rows)]
-        widths = [max(len(row[c]) for row in cells) for c in range(len(columns))]
-        for row in cells:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        print()
+        table(columns, rows)
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     print(json.dumps({**figures, "machine": machine}))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints cells in columns as wide as their widest, and an empty line."""
+    cells = [[str(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(len(row[c]) for row in cells) for c in range(len(columns))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print()
 
 
 def data_folder() -> Path:

@@ -8,6 +8,7 @@ evaluate   every score beside the naive forecast's
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,8 @@ from .config import ForecastConfig, merge
 from .evaluation.backtest import Backtest, score
 from .evaluation.scores import Scores
 from .prepare import Data, Prepared, prepare, remembered
-from .selection import scored_windows, training_windows, validation_windows
+from .selection import calibration_windows, scored_windows, training_windows, validation_windows
+from .uncertainty import Intervals, banded, bars, calibrate, wanted
 
 if TYPE_CHECKING:
     import keras
@@ -103,12 +105,15 @@ class Forecaster:
         self.path_: Path | None = None  # of the bundle that holds this very network
         self.manifest_: dict[str, Any] = {}
         self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
+        self.intervals_: Intervals | None = None  # learned where the split has calibration rows
         self._predictor: Predictor | None = None
 
     # --- fit ----------------------------------------------------------------------------------------------------
 
     def fit(self, data: Data, *, quiet: bool = False, **training: Any) -> Forecaster:
         """Trains on the training part of some data, with early stopping on its validation part.
+
+        Where the split has a calibration part, intervals are then learned from one forecast of it.
 
         Args:
             data: A locator such as "prices.csv" or "yahoo:AAPL", a DataFrame in any accepted layout, or a Panel.
@@ -125,7 +130,7 @@ class Forecaster:
         from ._keras import load_keras
 
         keras = load_keras()
-        from .training.data import training_data
+        from .training.data import Predictor, training_data
         from .training.fit import fit
         from .training.progress import Progress
 
@@ -141,22 +146,27 @@ class Forecaster:
         rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
         train = training_windows(pipeline, rows, splits, report)
         validation = validation_windows(pipeline, rows, splits)
+        calibration = calibration_windows(pipeline, rows, splits)
         progress.say(str(report))
         keras.utils.set_random_seed(config.seed)
         network = self._build(pipeline, config)
         batch = config.training.batch_size
-        self.run_ = fit(
+        run = fit(
             network,
             training_data(network, pipeline, rows, train, batch, seed=config.seed),
             training_data(network, pipeline, rows, validation, max(batch, 256)),
             config.training,
             progress,
         )
+        predictor = Predictor(network)
+        intervals = calibrate(pipeline, predictor, rows, calibration, splits)
         # Set together, at the end: a fit that fails leaves the forecaster as it was.
         self.config, self.source_, self.report_ = config, prepared.source, report
         self._panel, self._splits, self._pipeline, self._network = panel, splits, pipeline, network
-        self.unit_, self._predictor, self.dated_ = config.unit or panel.unit, None, remembered(panel)
-        self.path_, self.manifest_ = None, {}
+        self.unit_, self._predictor, self.dated_ = config.unit or panel.unit, predictor, remembered(panel)
+        self.path_, self.manifest_, self.run_, self.intervals_ = None, {}, run, intervals
+        if intervals is not None:
+            progress.say(str(intervals))
         if config.known and "known" not in self._inputs():
             progress.say(
                 f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
@@ -186,7 +196,11 @@ class Forecaster:
     # --- predict ------------------------------------------------------------------------------------------------
 
     def predict(
-        self, steps: int | None = None, data: Data | None = None, future: pd.DataFrame | None = None
+        self,
+        steps: int | None = None,
+        data: Data | None = None,
+        future: pd.DataFrame | None = None,
+        levels: float | Iterable[float] | None = None,
     ) -> pd.DataFrame:
         """Forecasts the next rows of each series.
 
@@ -194,24 +208,27 @@ class Forecaster:
             steps: Rows to forecast, by default the horizon; beyond it the forecast is rolled forward on itself.
             data: Rows up to the cutoff, by default those of `fit`.
             future: Known covariates of the rows ahead: `unique_id`, `ds` and their columns.
+            levels: Of intervals, in percent; by default 80 and 95, where the forecaster was fitted with a calibration
+                part that holds enough windows. `()` for none.
 
         Returns:
-            Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units. Its `attrs` name the series
-            that were left out ("skipped": too few rows), not seen in training ("cold"), and those whose stamps lie
-            beyond the exchange's known calendar ("provisional").
+            Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units, and `y_pred_lo_80,
+            y_pred_hi_80, ...` where there are intervals; beyond the horizon these are NaN. Its `attrs` name the series
+            that were left out ("skipped": too few rows), not seen in training ("cold"), those whose stamps lie beyond
+            the exchange's known calendar ("provisional"), and the steps without intervals ("uncalibrated").
 
         Raises:
             NotFitted: There is no trained network yet.
             DataError: No series has enough rows.
-            ConfigError: Covariates of rows beyond the horizon are unknown.
+            ConfigError: Covariates of rows beyond the horizon are unknown, or levels are asked for that cannot be had.
         """
         from .rolling import roll
 
-        panel = self._rows_for(data)
+        panel, ends = self._rows_for(data), bars(self.intervals_, levels)
         if future is not None:
             names = {self.config.id_col: "unique_id", self.config.time_col: "ds"}
             future = future.rename(columns={old: new for old, new in names.items() if old})
-        return roll(self.pipeline_, self._predict_windows, panel, steps, future, "known" in self._inputs())
+        return roll(self.pipeline_, self._predict_windows, panel, steps, future, "known" in self._inputs(), ends)
 
     def _predict_windows(self, rows: Rows, index: WindowIndex) -> np.ndarray:
         """Returns forecasts `(N, H, K)` in original units."""
@@ -240,7 +257,13 @@ class Forecaster:
         return self.backtest(data, part=part).scores
 
     def backtest(
-        self, data: Data | None = None, *, part: str = "test", stride: int = 1, cutoffs: int | None = None
+        self,
+        data: Data | None = None,
+        *,
+        part: str = "test",
+        stride: int = 1,
+        cutoffs: int | None = None,
+        levels: float | Iterable[float] | None = None,
     ) -> Backtest:
         """Forecasts from successive cutoffs of a part, without fitting again.
 
@@ -249,19 +272,22 @@ class Forecaster:
             part: "train", "validation", "calibration" or "test".
             stride: Rows between cutoffs.
             cutoffs: Only the last so many of each series.
+            levels: Of intervals, as for `predict`; of the test part only.
 
         Raises:
             NotFitted: There is no trained network yet.
             DataError: The part holds no complete window.
+            ConfigError: Levels are asked for that cannot be had.
         """
-        pipeline, panel = self.pipeline_, self._rows_for(data)
+        pipeline, panel, chosen = self.pipeline_, self._rows_for(data), wanted(self.intervals_, levels, part)
         splits = self.splits_ if data is None else self._split(panel)
         rows = pipeline.transform(panel, known_until=splits.rows(part)[0])
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
         y_pred = {self.config.model.name: self._predict_windows(rows, index)}
         truth = pipeline.truth(panel, index)
         season = self.config.season_length
-        return score(panel, splits, index, pipeline.spec.targets, truth, y_pred, part, self.unit_, season)
+        result = score(panel, splits, index, pipeline.spec.targets, truth, y_pred, part, self.unit_, season)
+        return banded(result, self.intervals_, rows, chosen)
 
     # --- show and keep ------------------------------------------------------------------------------------------
 

@@ -27,12 +27,14 @@ def roll(
     steps: int | None,
     future: pd.DataFrame | None,
     looks_ahead: bool,
+    ends: Callable[[Rows, WindowIndex, np.ndarray], dict[str, np.ndarray]] | None = None,
 ) -> pd.DataFrame:
     """Returns the long frame of forecasts; see `Forecaster.predict`.
 
     Args:
         looks_ahead: Whether the network has an input of what is known ahead; else known covariates are only needed
             where the forecast is rolled on.
+        ends: Returns further columns `(N, H, K)` of the first call's forecasts: of later ones they are NaN.
     """
     spec = pipeline.spec
     H, G = spec.window.horizon, spec.window.gap
@@ -47,7 +49,7 @@ def roll(
         _put_known(ahead, first, G, spec.known, future)
     rows = pipeline.transform(ahead, known_until=first)
     index, skipped = _last_windows(pipeline, rows, first)
-    answers = []
+    answers, more = [], {}
     columns = np.array([ahead.column(name) for name in spec.targets])
     for done in range(0, steps, H):
         if done:
@@ -60,12 +62,23 @@ def roll(
                 "that are none. Look for inputs far outside the training range, or covariates that are missing."
             )
         answers.append(y)
+        if ends is not None and not done:
+            more = {name: _continued(array, steps) for name, array in ends(rows, here, y).items()}
         for h in range(H):  # what was forecast is known to the next call
             ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]
     whole = WindowIndex(index.cutoffs, index.series, index.spec.replace(horizon=steps))
-    frame = long_frame(ahead, whole, spec.targets, {"y_pred": np.concatenate(answers, axis=1)[:, :steps]})
+    y_pred = np.concatenate(answers, axis=1)[:, :steps]
+    frame = long_frame(ahead, whole, spec.targets, {"y_pred": y_pred, **more})
     frame.attrs.update(skipped=list(skipped), cold=list(rows.cold), provisional=list(provisional))
+    if ends is not None:
+        frame.attrs["uncalibrated"] = list(range(H + 1, steps + 1))
     return frame
+
+
+def _continued(array: np.ndarray, steps: int) -> np.ndarray:
+    """Returns the first steps of `(N, H, K)`; those it has not are NaN."""
+    N, H, K = array.shape
+    return np.concatenate([array[:, :steps], np.full((N, max(steps - H, 0), K), np.nan)], axis=1)
 
 
 def _refuse_unknown(pipeline: DataPipeline, steps: int) -> None:

@@ -3,6 +3,7 @@
 model.keras     the network, without its optimizer     golden.npz      inputs and outputs, for the check after loading
 pipeline.json   columns, scaling: names and settings   history.csv     losses by epoch
 pipeline.npz    scaling: arrays                        forecast.png    the forecast against ground truth
+intervals.npz   errors on the calibration part, where the split has one
 manifest.json   config, data, split, scores beside naive, versions, checksums
 """
 
@@ -22,6 +23,7 @@ from pipelines.pipeline import DataPipeline
 from . import bundle, plotting
 from .config import ForecastConfig
 from .selection import training_windows
+from .uncertainty import Intervals
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
@@ -56,6 +58,7 @@ def load(
     forecaster = cls(config=ForecastConfig(**manifest["config"]), custom_objects=custom_objects)
     forecaster._network = network
     forecaster._pipeline = DataPipeline.load(path)
+    forecaster.intervals_ = Intervals.load(path, forecaster._pipeline)
     forecaster.path_, forecaster.manifest_ = path, manifest
     forecaster.run_ = _run(path, manifest["training"])
     forecaster.unit_ = manifest["unit"]
@@ -85,6 +88,8 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     bare.save(path / "model.keras")
     bundle.check_network(path / "model.keras", forecaster.custom_objects)  # what could not be loaded is not saved
     pipeline.save(path)
+    if forecaster.intervals_ is not None:
+        forecaster.intervals_.save(path)
     rows = pipeline.transform(panel)
     index = training_windows(pipeline, rows, forecaster.splits_, CleaningReport())  # what any fitted forecaster has
     few = index[np.linspace(0, len(index) - 1, min(GOLDEN, len(index))).astype(int)]
@@ -103,12 +108,15 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
     panel, splits, run, report = forecaster.panel_, forecaster.splits_, forecaster.run_, forecaster.report_
     metrics: dict[str, Any] = {}
     verdict = ""
+    intervals: dict[str, Any] = {}
     for part in ("validation", "test"):
         try:
             scores = forecaster.evaluate(part=part)
         except DataError:  # the part holds no window: a model trained on all rows has no scores there
             continue
         metrics[part], verdict = scores.to_dict(), scores.verdict
+        if scores.coverage is not None:
+            intervals[part] = scores.coverage.reset_index().to_dict("records")
     return {
         "model": forecaster.config.model.name,
         "target": list(forecaster.target),
@@ -131,4 +139,5 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
         else {},
         "metrics": metrics,
         "verdict": verdict,
+        **({} if forecaster.intervals_ is None else {"intervals": {**forecaster.intervals_.about(), **intervals}}),
     }

@@ -1,7 +1,8 @@
-"""Which windows train, which validate, and which are scored; and what to say where there are none.
+"""Which windows train, validate, calibrate, and are scored; and what to say where there are none.
 
 part                      past            future
 train, validation         no NaN          no NaN
+calibration               no NaN          at least one value to learn from
 scored (any part)         no NaN          at least one value to score
 """
 
@@ -70,6 +71,15 @@ def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> Wi
             f"{splits.count('validation')} validation rows. Raise split.validation, or give more rows."
         )
     return index
+
+
+def calibration_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> WindowIndex | None:
+    """Returns the windows that intervals are learned from; None where the split has no calibration rows.
+
+    Raises:
+        DataError: It has some, but they hold no window.
+    """
+    return scored_windows(pipeline, rows, splits, "calibration") if splits.count("calibration") else None
 
 
 def scored_windows(

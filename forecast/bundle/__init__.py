@@ -6,6 +6,7 @@
        |  |- model.keras          the network, opened by plain Keras
        |  |- pipeline.json        the data pipeline: settings, columns, series
        |  |- pipeline.npz         and what it learned on training rows
+       |  |- intervals.npz        errors on the calibration part, where there is one
        |  |- golden.npz           inputs and outputs, to see after loading that the answers are still the same
        |  |- history.csv          losses by epoch
        |  |- forecast.png         forecast against ground truth

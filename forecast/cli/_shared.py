@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pipelines.registry import Registry
 
+    from ..evaluation.scores import Scores
     from ..forecaster import Forecaster
 
 DataArgument = Annotated[
@@ -99,6 +100,28 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise ConfigError(f"`--set` takes a YAML value. Received: {pair!r}") from None
     return result
+
+
+def parse_levels(text: str | None) -> list[float] | None:
+    """Returns the levels in "80,95"; None where nothing is given.
+
+    Example:
+        >>> parse_levels("80,97.5")
+        [80.0, 97.5]
+    """
+    if text is None:
+        return None
+    try:
+        return [float(level) for level in text.split(",") if level.strip()]
+    except ValueError:
+        raise ConfigError(
+            f"`--levels` takes numbers with commas between them, such as 80,95. Received: {text!r}"
+        ) from None
+
+
+def coverage_of(scores: "Scores") -> dict[str, Any]:
+    """Returns how often intervals held the truth, for JSON; nothing where there are none."""
+    return {} if scores.coverage is None else {"coverage": scores.coverage.reset_index().to_dict("records")}
 
 
 def bundle(name: str, folder: Path | None) -> "Forecaster":

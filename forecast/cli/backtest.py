@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from ._shared import BundleArgument, Folder, Json, Out, SomeData, bundle, rows_of, say, show_json, write_frame
+from ._shared import (
+    BundleArgument,
+    Folder,
+    Json,
+    Out,
+    SomeData,
+    bundle,
+    coverage_of,
+    rows_of,
+    say,
+    show_json,
+    write_frame,
+)
 from .evaluate import Part
 
 
@@ -39,6 +51,7 @@ def backtest(
                 "cutoffs": len(result.index),
                 "scores": rows,
                 "verdict": result.scores.verdict,
+                **coverage_of(result.scores),
             }
         )
         return

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ._shared import BundleArgument, Folder, Json, SomeData, bundle, rows_of, say, show_json
+from ._shared import BundleArgument, Folder, Json, SomeData, bundle, coverage_of, rows_of, say, show_json
 
 Part = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
 
@@ -26,6 +26,7 @@ def evaluate(
                 "unit": scores.unit,
                 "scores": scores.to_dict(),
                 "verdict": scores.verdict,
+                **coverage_of(scores),
             }
         )
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._shared import BundleArgument, Folder, Json, Out, SomeData, bundle, rows_of, show_frame
+from ._shared import BundleArgument, Folder, Json, Out, SomeData, bundle, parse_levels, rows_of, show_frame
 
 
 def predict(
@@ -15,19 +15,23 @@ def predict(
     future: Annotated[
         str | None, typer.Option(help="Known covariates of the rows ahead: a file with ds and their columns.")
     ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(help="Of intervals, in percent, such as 80,95. [default: these, where train had --calibration]"),
+    ] = None,
     out: Out = None,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Forecast the next rows of each series.
 
-    Example: forecast predict goog --steps 5
+    Example: forecast predict goog --steps 5 --levels 80,95
     """
     from pipelines import sources
 
     model = bundle(name, folder)
     ahead = sources.load(future) if future else None
-    frame = model.predict(steps, data=rows_of(model, data), future=ahead)
+    frame = model.predict(steps, data=rows_of(model, data), future=ahead, levels=parse_levels(levels))
     show_frame(frame, out, as_json)
     for kind, meaning in (
         ("cold", "not seen in training, scaled by their own rows"),
@@ -35,3 +39,5 @@ def predict(
     ):
         if frame.attrs[kind]:
             print(f"{len(frame.attrs[kind])} series {meaning}: {', '.join(frame.attrs[kind][:5])}", file=sys.stderr)  # noqa: T201
+    if beyond := frame.attrs.get("uncalibrated"):
+        print(f"no intervals beyond the horizon, from step {beyond[0]} on", file=sys.stderr)  # noqa: T201

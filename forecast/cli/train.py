@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._shared import DataArgument, Folder, Json, Quiet, parse_settings, say, show_json
+from ._shared import DataArgument, Folder, Json, Quiet, coverage_of, parse_settings, say, show_json
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
@@ -39,6 +39,10 @@ def train(
     normalize: Annotated[str | None, typer.Option(help="last, mean_std or none. [default: last]")] = None,
     scaling: Annotated[
         str | None, typer.Option(help="minmax, standard, robust, log1p or none. [default: minmax]")
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(help="Share of rows for intervals, such as 0.1, or the date they start at. [default: 0]"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many. [default: 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows per step. [default: 32]")] = None,
@@ -81,6 +85,7 @@ def train(
         "time_col": time_col,
         "normalize": normalize,
         "scaling": {"method": scaling} if scaling else None,
+        "split": parse_settings([f"calibration={calibration}"]) if calibration else None,
         "training": {key: value for key, value in training.items() if value is not None} or None,
         "seed": seed,
     }
@@ -139,4 +144,5 @@ def summary(forecaster: "Forecaster", path: Path | None, scores: "Scores | None"
         "unit": forecaster.unit_,
         "scores": scores.to_dict() if scores else {},
         "verdict": scores.verdict if scores else "",
+        **(coverage_of(scores) if scores else {}),
     }

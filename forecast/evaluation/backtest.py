@@ -9,7 +9,7 @@ Axes: `N` cutoffs, `H` horizon, `K` targets.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,8 @@ from pipelines.panel import Panel
 from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
+from .adaptive import GAMMA, adaptive
+from .bands import Bands, coverage
 from .baselines import BASELINES
 from .metrics import mase_scale, rmsse_scale
 from .scores import Scores, score_table
@@ -40,6 +42,7 @@ class Backtest:
         scales: "mase_scale" and "rmsse_scale" of each cutoff's series `(N, K)`.
         part: "test", or whichever part of the data it is.
         unit: What the values are counted in.
+        bands: Intervals of the model's forecasts, where it has any.
     """
 
     panel: Panel
@@ -51,6 +54,7 @@ class Backtest:
     scales: dict[str, np.ndarray]
     part: str
     unit: str
+    bands: Bands | None = None
 
     @property
     def model(self) -> str:
@@ -60,7 +64,8 @@ class Backtest:
     @cached_property
     def scores(self) -> Scores:
         """Every score of the model beside the baselines', with a verdict."""
-        return Scores(self._table(np.arange(len(self.index))), self.model, self.unit, self.part, self._many())
+        held = None if self.bands is None else self.coverage(None)
+        return Scores(self._table(np.arange(len(self.index))), self.model, self.unit, self.part, self._many(), held)
 
     def by(self, what: str) -> pd.DataFrame:
         """Returns scores per "step", "series" or "cutoff": one row for each value, target and model.
@@ -85,11 +90,73 @@ class Backtest:
         return pd.concat(parts, names=[what])
 
     def frame(self) -> pd.DataFrame:
-        """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and each baseline's column."""
-        columns = {"y_true": self.y_true} | {
-            name if i else "y_pred": y for i, (name, y) in enumerate(self.y_pred.items())
+        """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and each baseline's column.
+
+        Where there are intervals, `y_pred_lo_80, y_pred_hi_80, ...` stand after `y_pred`.
+        """
+        (_, y_pred), *baselines = self.y_pred.items()
+        columns = {"y_true": self.y_true, "y_pred": y_pred}
+        columns |= {} if self.bands is None else self.bands.columns()
+        return long_frame(self.panel, self.index, self.targets, columns | dict(baselines))
+
+    def coverage(self, by: str | None = "step") -> pd.DataFrame:
+        """Returns how often intervals held the truth, in percent, and their mean width, in units.
+
+        Args:
+            by: "step" or "series": one row for each target, level, and step or series; None: for all of them together.
+
+        Returns:
+            Columns `coverage`, `width` and `values`, how many true values there were.
+
+        Raises:
+            ConfigError: There are no intervals, or `by` is none of these.
+        """
+        ends = self._bands().ends
+        parts: dict[Any, tuple[Any, Any]]
+        if by is None:
+            parts = {"": (slice(None), slice(None))}
+        elif by == "step":
+            parts = {step + 1: (slice(None), slice(step, step + 1)) for step in range(self.y_true.shape[1])}
+        elif by == "series":
+            parts = {self.panel.ids[s]: (which, slice(None)) for s, which in _by_series(self.index)}
+        else:
+            raise ConfigError(f"Coverage comes by 'step' or 'series', or by None for all. Received: {by!r}")
+        rows = {
+            (target, level, key): coverage(self.y_true[n, h, k], low[n, h, k], high[n, h, k])
+            for k, target in enumerate(self.targets)
+            for level, (low, high) in sorted(ends.items())
+            for key, (n, h) in parts.items()
         }
-        return long_frame(self.panel, self.index, self.targets, columns)
+        index = pd.MultiIndex.from_tuples(rows, names=["target", "level", by])
+        table = pd.DataFrame(list(rows.values()), index=index)
+        return table.droplevel(2) if by is None else table
+
+    def adaptive(self, gamma: float = GAMMA) -> "Backtest":
+        """Returns the same backtest with intervals that follow drift, as if each day's truth came in the day after.
+
+        Args:
+            gamma: How fast; see `evaluation/adaptive.py`.
+
+        Raises:
+            ConfigError: There are no intervals, or `gamma` is out of range.
+        """
+        bands, index = self._bands(), self.index
+        mine = self.y_pred[self.model]
+        where: Any = {"cutoffs": index.cutoffs, "series": index.series, "gap": index.spec.gap}
+        found = {
+            level: adaptive(bands.conformal, self.y_true, mine, bands.scale, level, gamma, **where)
+            for level in bands.ends
+        }
+        ends = {level: (one.low, one.high) for level, one in found.items()}
+        return replace(self, bands=replace(bands, ends=ends, asked={level: one.level for level, one in found.items()}))
+
+    def _bands(self) -> Bands:
+        if self.bands is None:
+            raise ConfigError(
+                f"This backtest must have intervals. Received: none, of the {self.part} part. Fit with "
+                "split.calibration=0.1, and choose part='test'."
+            )
+        return self.bands
 
     def _table(self, which: np.ndarray, steps: slice = slice(None)) -> pd.DataFrame:
         parts = {}

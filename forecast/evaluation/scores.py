@@ -5,6 +5,7 @@ test scores of Close, in dollars
 lstm              1.310   2.003
 naive             1.200   1.950
 Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher).
+Intervals of 80 % held 78.9 % of 400 true values, mean width 4.310 dollars.      where there are intervals
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 from pipelines.errors import DataError
 
 from ..text import aligned, number
+from .bands import sentences
 from .metrics import METRICS
 
 # Closer than this to naive is called level: no claim is made of half a percent.
@@ -69,6 +71,7 @@ class Scores:
         unit: What the target is counted in; "" where nobody said.
         part: Which part of the data was scored.
         many: How much was scored, such as "400 test days".
+        coverage: How often the model's intervals held the truth, by target and level, where it has any.
     """
 
     table: pd.DataFrame
@@ -76,6 +79,7 @@ class Scores:
     unit: str
     part: str
     many: str
+    coverage: pd.DataFrame | None = None
 
     def __getitem__(self, name: str) -> pd.Series:
         """Returns the scores of one forecast by metric, averaged over targets."""
@@ -102,6 +106,7 @@ class Scores:
                 _lines(table),
                 *_undefined(table),
                 self._sentence(target),
+                *self._held(target),
             ]
         return "\n".join(lines)
 
@@ -109,8 +114,9 @@ class Scores:
         return str(self)
 
     def _repr_html_(self) -> str:
-        sentences = "".join(f"<p><b>{line}</b></p>" for line in self.verdict.splitlines())
-        return self.table.map(number).to_html() + sentences
+        lines = [f"<b>{line}</b>" for line in self.verdict.splitlines()]
+        lines += [line for target in self.table.index.unique("target") for line in self._held(target)]
+        return self.table.map(number).to_html() + "".join(f"<p>{line}</p>" for line in lines)
 
     def _sentence(self, target: str) -> str:
         mae: Any = self.table.xs(target, level="target")["mae"]
@@ -128,6 +134,13 @@ class Scores:
             numbers = f"{number(bars[best])}{unit}{_percent(mine, bars[best])}"
             sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {numbers}."
         return sentence
+
+    def _held(self, target: str) -> list[str]:
+        """Returns how often the intervals held the truth, one sentence for each level."""
+        if self.coverage is None:
+            return []
+        table: Any = self.coverage.xs(target, level="target")
+        return sentences(table, self.unit)
 
 
 def _against(mine: float, bar: float) -> str:

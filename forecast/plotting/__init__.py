@@ -26,6 +26,7 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError
 from pipelines.panel import Panel
 
+from ..evaluation.intervals import level_name
 from . import _picked as picked
 from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
@@ -93,7 +94,7 @@ def plot_forecast(
     past: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws forecasts of a backtest beside the truth and the naive forecast.
+    """Draws forecasts of a backtest beside the truth and the naive forecast, with intervals where there are any.
 
     With a horizon of several rows it is one forecast, of the last cutoff whose whole truth is known; with a horizon of
     one it is the last 120 forecasts, each from its own cutoff.
@@ -130,6 +131,10 @@ def plot_forecast(
         y = np.full(len(x), np.nan)
         y[rows - first] = backtest.y_pred[name][which, :, k]
         style.line(ax, x[ahead], y[ahead], label=name, **look)
+    for i, (level, ends) in enumerate(sorted(backtest.bands.ends.items(), reverse=True) if backtest.bands else ()):
+        low, high = np.full((2, len(x)), np.nan)
+        low[rows - first], high[rows - first] = (end[which, :, k] for end in ends)
+        style.band(ax, x[ahead], low[ahead], high[ahead], level_name(level), i)
     at = panel.stamp(int(panel.ds[cutoffs[0]]), s)
     cutoff_label = f"cutoff {at}" if len(which) == 1 else f"first cutoff {at}"
     style.upright(ax, picked.stamps(panel, s, cutoffs[:1])[0], cutoff_label)
@@ -202,7 +207,7 @@ def plot_future(
     levels = [column.removeprefix("y_pred_lo_") for column in mine.columns if column.startswith("y_pred_lo_")]
     for i, level in enumerate(sorted(levels, key=float, reverse=True)):  # the widest lies below
         low, high = (mine[f"y_pred_{side}_{level}"].to_numpy(float) for side in ("lo", "hi"))
-        ax.fill_between(ahead, low, high, color=style.MODEL, alpha=0.15 + 0.12 * i, linewidth=0, label=f"{level} %")
+        style.band(ax, ahead, low, high, level, i)
     style.line(ax, ahead, mine["y_pred"].to_numpy(float), label=model, **style.MODEL_LINE)
     at = panel.stamp(cutoff, s)
     style.upright(ax, np.asarray(panel.stamps_of(np.array([cutoff]), s))[0], f"cutoff {at}")

@@ -107,6 +107,21 @@ def line(
     ax.plot(x, y, color=color, label=label or "_", **marked, **look)
 
 
+def band(ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, level: str, number: int) -> None:
+    """Shades an interval, darker the narrower it is; one value alone between two gaps is an upright bar, not nothing.
+
+    Args:
+        level: Such as "80".
+        number: 0 for the widest interval, which is drawn first, 1 for the next, ...
+    """
+    look: dict[str, Any] = {"color": MODEL, "alpha": 0.15 + 0.12 * number}
+    ax.fill_between(x, low, high, linewidth=0, label=f"{level} %", **look)
+    there = np.concatenate([[False], ~np.isnan(low + high), [False]])
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    if alone.any():
+        ax.vlines(x[alone], low[alone], high[alone], linewidth=6, **look)
+
+
 def upright(ax: Axes, x: Any, label: str) -> None:
     """Marks one place on x by a vertical line."""
     ax.axvline(x, color=MARK, linewidth=1.2, linestyle=":", label=label, zorder=1.5)

@@ -1,0 +1,81 @@
+"""Intervals beside forecasts: their columns, and how often they held the truth.
+
+ds      y_true   y_pred   y_pred_lo_80   y_pred_hi_80
+Mon        101      103             99            106        held
+Tue        109      103             98            107        missed, 9 wide
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..text import number
+from .baselines import FloatArray
+from .intervals import Conformal, level_name
+
+Ends = dict[float, tuple[FloatArray, FloatArray]]  # low and high, (N, H, K) each, by level
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Intervals of the forecasts of a backtest.
+
+    Attributes:
+        conformal: What they were made with.
+        scale: Of each window `(N, K)`.
+        ends: Low and high ends by level, the lowest level first.
+        asked: The level that each interval asked for `(N, H, K)`, by level, where they are adaptive.
+    """
+
+    conformal: Conformal
+    scale: FloatArray
+    ends: Ends
+    asked: dict[float, FloatArray] = field(default_factory=dict)
+
+    def columns(self) -> dict[str, FloatArray]:
+        """Returns the columns of a frame: `y_pred_lo_80, y_pred_hi_80, ...`; and `level_80, ...` of adaptive ones."""
+        result = {
+            f"y_pred_{side}_{level_name(level)}": self.ends[level][i]
+            for level in self.ends
+            for i, side in enumerate(("lo", "hi"))
+        }
+        return result | {f"level_{level_name(level)}": asked for level, asked in self.asked.items()}
+
+
+def coverage(y_true: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, float]:
+    """Returns the percent of true values inside their intervals, the mean width in units, and their number.
+
+    Values that nobody measured are left out; where none was, share and width are NaN.
+
+    Example:
+        >>> coverage([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0])
+        {'coverage': 50.0, 'width': 2.0, 'values': 2}
+    """
+    true, below, above = (np.asarray(array, np.float64) for array in (y_true, low, high))
+    known = ~np.isnan(true)
+    if not known.any():
+        return {"coverage": float("nan"), "width": float("nan"), "values": 0}
+    held = ((below <= true) & (true <= above))[known].mean()
+    return {"coverage": float(100 * held), "width": float((above - below)[known].mean()), "values": int(known.sum())}
+
+
+def sentences(table: pd.DataFrame, unit: str) -> list[str]:
+    """Returns one target's coverage for people.
+
+    Args:
+        table: One row for each level, with the columns of `coverage`.
+        unit: What widths are counted in; "" where nobody said.
+
+    Example:
+        >>> sentences(pd.DataFrame({"coverage": [78.9], "width": [12.5], "values": [1040]}, index=[80.0]), "dollars")
+        ['Intervals of 80 % held 78.9 % of 1,040 true values, mean width 12.50 dollars.']
+    """
+    levels: list[float] = table.index.tolist()
+    share, width, values = (table[name].tolist() for name in ("coverage", "width", "values"))
+    return [
+        f"Intervals of {level_name(level)} % held {share[i]:.1f} % of {values[i]:,} true values, mean width "
+        f"{number(width[i])}{unit and ' '}{unit}."
+        for i, level in enumerate(levels)
+    ]
