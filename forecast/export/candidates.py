@@ -160,8 +160,9 @@ def _finished(
         if quantize == "int8":
             if isinstance(floats, Candidate) and not streaming:  # a stream is calibrated after each row
                 log += repairs.cell_peak(model, floats.model, calibration)
-            log += repairs.cell_scale(model) + repairs.passed_scale(model) + repairs.state_scale(model)
-            log += repairs.batch(model, batch)
+            log += repairs.cell_scale(model) + repairs.state_scale(model) + repairs.batch(model, batch)
+    if quantize in INTEGERS:
+        log += repairs.moved_scale(model)
     inputs, outputs = graft.named(model)
     order = sorted(inputs, key=lambda name: (name.startswith("state"), _number(name)))
     results = sorted(outputs, key=lambda name: (name.startswith("new_state"), _number(name)))

@@ -9,6 +9,7 @@ stores equal records once. Weights stay aligned to 16 bytes, which kernels on mi
 Source: the schema, https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -158,6 +159,34 @@ def slim(model: Any) -> None:
             if not quantised(tensor):
                 tensor.quantization = None
     drop_unused(model)
+
+
+def requantise(model: Any, op: Any, index: int, record: Any) -> None:
+    """Lets an operator write its output on another scale, and a QUANTIZE behind it bring that to the scale it had."""
+    graph = model.subgraphs[0]
+    written = copy.deepcopy(graph.tensors[index])
+    written.quantization = copy.deepcopy(record)
+    graph.tensors.append(written)
+    op.outputs = np.array([len(graph.tensors) - 1 if i == index else i for i in op.outputs], np.int32)
+    brought = schema.OperatorT()
+    brought.inputs, brought.outputs = np.array([len(graph.tensors) - 1], np.int32), np.array([index], np.int32)
+    brought.opcodeIndex = _code(model, schema.BuiltinOperator.QUANTIZE)
+    brought.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+    brought.builtinOptions = schema.QuantizeOptionsT()
+    place = next(n for n, one in enumerate(graph.operators) if one is op)
+    graph.operators.insert(place + 1, brought)
+
+
+def _code(model: Any, operator: int) -> int:
+    """Returns the number of an operator among those of a model, which gets it where it has it not."""
+    for number, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == operator:
+            return number
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = operator
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
 
 
 def drop_unused(model: Any) -> None:

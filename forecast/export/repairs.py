@@ -1,7 +1,7 @@
 """Repairs silent defects of the converter's integer LSTM in the file it wrote. Each says what it did.
 
     cell scale      below 2^-15 LiteRT's tanh returns without writing: two runtimes give two answers
-    output scale    an operator that joins outputs rewrites the scale of a reversed sequence, and not before it
+    moved scale     an operator that joins sequences rewrites the scale of a reversed one, and not before it
     state scale     an operator behind the LSTM may rewrite its output's scale, and leave that of its state
     batch           calibration never resets the state, so it saw one batch of windows: the batch becomes 1 again
     cell clip       the converter writes 10, also for floats, and calibrates with it; Keras clips nothing
@@ -29,8 +29,8 @@ LOWEST_CELL_SCALE, HIGHEST_CELL_SCALE = 2.0**-15, 2.0**-9
 # Where the operator UNIDIRECTIONAL_SEQUENCE_LSTM keeps its tensors.
 _HIDDEN_STATE, _CELL_STATE, _HIDDEN_SCALE = 18, 19, 4
 
-# Operators that move values and compute none.
-_MOVING = {"REVERSE_V2", "RESHAPE", "STRIDED_SLICE", "SLICE", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE"}
+# Operators that move values and compute none: what they give has the scale of what they read.
+MOVING = {"REVERSE_V2", "RESHAPE", "STRIDED_SLICE", "SLICE", "SPLIT", "SPLIT_V", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE"}
 
 # Operators that take a shape as a constant.
 _SHAPED = {"RESHAPE", "BROADCAST_TO", "FILL", "SLICE", "STRIDED_SLICE"}
@@ -136,22 +136,22 @@ def cell_scale(model: Any) -> list[str]:
     return done
 
 
-def passed_scale(model: Any) -> list[str]:
-    """Gives a layer's output the scale that is read where it was only moved: moving computes no other one."""
+def moved_scale(model: Any) -> list[str]:
+    """Brings values that were only moved to the scale on which they are read: moving computes no other one."""
     done = []
     graph = model.subgraphs[0]
-    outputs = {int(op.outputs[0]) for op in lstms(model)}
-    for op, name in zip(graph.operators, flatbuffer.operators(model), strict=True):
-        if name not in _MOVING or int(op.inputs[0]) not in outputs:
-            continue
-        before, after = (graph.tensors[int(i)] for i in (op.inputs[0], op.outputs[0]))
-        readers = sum(int(op.inputs[0]) in other.inputs for other in graph.operators)
-        if readers > 1 or not flatbuffer.quantised(before) or not flatbuffer.quantised(after):
-            continue
-        old, new = before.quantization, after.quantization
-        if old.scale[0] != new.scale[0] or old.zeroPoint[0] != new.zeroPoint[0]:
-            done.append(f"output scale {old.scale[0]:.3g} -> {new.scale[0]:.3g}, as after {name}")
-            old.scale, old.zeroPoint = np.array(new.scale), np.array(new.zeroPoint)
+    names = flatbuffer.operators(model)
+    for op, name in list(zip(graph.operators, names, strict=True)):
+        moved = int(op.inputs[1 if name == "SPLIT" else 0])
+        before = graph.tensors[moved]
+        for index in map(int, op.outputs if name in MOVING else ()):
+            after = graph.tensors[index]
+            if not flatbuffer.quantised(before) or not flatbuffer.quantised(after):
+                continue
+            old, new = before.quantization, after.quantization
+            if old.scale[0] != new.scale[0] or old.zeroPoint[0] != new.zeroPoint[0]:
+                done.append(f"moved scale {old.scale[0]:.3g} -> {new.scale[0]:.3g}, computed after {name}")
+                flatbuffer.requantise(model, op, index, old)
     return done
 
 

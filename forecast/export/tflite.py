@@ -137,24 +137,24 @@ def _chosen(
 ) -> Built:
     """Measures every candidate, takes the best, and compares the whole file."""
     measured: list[tuple[dict[str, Any], Candidate]] = []
+    refusals: list[ExportError] = []
     floats = {}
     for (layout, quantize), one in made.items():
         if quantize != spec.quantize:
             floats[layout] = one
             continue
-        if isinstance(one, ExportError):
-            tried.append({"layout": layout, "result": f"refused: {one}"})
+        try:
+            if isinstance(one, ExportError):
+                raise one
+            row = _measured(subject, spec, one)
+        except ExportError as error:  # of the converter, or of a runtime
+            tried.append({"layout": layout, "result": f"refused: {error}"})
+            refusals.append(error)
             continue
-        data = one.data()
-        row: dict[str, Any] = {"layout": layout, "bytes": len(data)}
-        row["core_error"] = measure.core_alone(subject, one, data, runtimes.LiteRT(data))[0]
-        if spec.device == "pi":
-            row["p50_us"] = measure.latency(data, one.kind, subject)
-        row["result"] = "passes" if row["core_error"] <= spec.max_core_error else "drifts from Keras"
         tried.append(row)
         measured.append((row, one))
     if not measured:
-        raise next(one for (_, kind), one in made.items() if kind == spec.quantize and isinstance(one, ExportError))
+        raise refusals[0]
     key = "p50_us" if spec.device == "pi" else "bytes"
     measured.sort(key=lambda pair: pair[0][key])
     passing = [pair for pair in measured if pair[0]["result"] == "passes"]
@@ -175,6 +175,17 @@ def _chosen(
             row["result"] = str(error).partition(" Try ")[0]
             say(row["result"])
     raise RuntimeError("the last layout returns or raises")
+
+
+def _measured(subject: Subject, spec: ExportSpec, candidate: Candidate) -> dict[str, Any]:
+    """Returns what a core measures by itself; an ExportError where LiteRT does not take it."""
+    data = candidate.data()
+    row: dict[str, Any] = {"layout": candidate.layout, "bytes": len(data)}
+    row["core_error"] = measure.core_alone(subject, candidate, data, runtimes.LiteRT(data))[0]
+    if spec.device == "pi":
+        row["p50_us"] = measure.latency(data, candidate.kind, subject)
+    row["result"] = "passes" if row["core_error"] <= spec.max_core_error else "drifts from Keras"
+    return row
 
 
 def _why(spec: ExportSpec, candidate: Candidate, tried: list[dict[str, Any]], key: str) -> str:

@@ -206,11 +206,16 @@ def exported(cases, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(converter, "_run_child", convert_here)
         made = {}
-        for name in ("large_cells", "peaks", "joined_backwards"):
+        for name, layout in (
+            ("large_cells", "fused"),
+            ("peaks", "fused"),
+            ("joined_backwards", "fused"),
+            ("joined_backwards", "unrolled"),
+        ):
             one, folder = getattr(cases, name), tmp_path_factory.mktemp(name)
-            wanted = [("fused", "int8"), ("fused", "float32")]
+            wanted = [(layout, "int8"), (layout, "float32")]
             found, _ = candidates(one.core, wanted, {"past": one.windows}, folder)
-            made[name] = found["fused", "int8"].data()
+            made[name, layout] = found[layout, "int8"].data()
     return made
 
 
@@ -294,24 +299,25 @@ def test_a_cell_state_beyond_ten_is_clipped_neither_in_integers_nor_while_they_a
 ):
     one = cases.large_cells
     clipped_while_calibrated = repaired(files["large_cells"], repairs.cell_clip, batch=BATCH)
-    clipped_in_integers = repaired(exported["large_cells"], clipped_at(10.0))
+    clipped_in_integers = repaired(exported["large_cells", "fused"], clipped_at(10.0))
     assert error(answers(runtime, clipped_while_calibrated, one.windows), one.y) > 0.5
     assert error(answers(runtime, clipped_in_integers, one.windows), one.y) > 0.5
-    assert error(answers(runtime, exported["large_cells"], one.windows), one.y) < 0.1
+    assert error(answers(runtime, exported["large_cells", "fused"], one.windows), one.y) < 0.1
 
 
 @on_both
 def test_a_cell_state_that_peaks_inside_a_window_keeps_the_range_of_its_peak(cases, files, exported, runtime):
     one, rest = cases.peaks, (repairs.cell_clip, repairs.cell_scale, repairs.state_scale)
     assert error(answers(runtime, repaired(files["peaks"], *rest, batch=BATCH), one.windows), one.y) > 1
-    assert error(answers(runtime, exported["peaks"], one.windows), one.y) < 0.1
+    assert error(answers(runtime, exported["peaks", "fused"], one.windows), one.y) < 0.1
 
 
 @on_both
 def test_a_sequence_that_is_read_backwards_and_joined_keeps_its_scale(cases, files, exported, runtime):
     one, rest = cases.joined_backwards, (repairs.cell_clip, repairs.cell_scale, repairs.state_scale)
     assert error(answers(runtime, repaired(files["joined_backwards"], *rest, batch=BATCH), one.windows), one.y) > 1
-    assert error(answers(runtime, exported["joined_backwards"], one.windows), one.y) < 0.1
+    for layout in ("fused", "unrolled"):
+        assert error(answers(runtime, exported["joined_backwards", layout], one.windows), one.y) < 0.1
 
 
 @on_both

@@ -657,6 +657,14 @@ def test_where_the_smallest_layout_drifts_the_next_one_is_taken(damaged, tmp_pat
     assert rows["fused"]["result"] == "drifts from Keras"
 
 
+def test_a_layout_that_a_runtime_refuses_leaves_those_that_it_takes(converter_here, tmp_path):
+    # In windows of one row no state is ever other than zero, and LiteRT refuses a step with such a scale.
+    model = keras.Sequential([keras.Input((1, F)), layers.LSTM(4), layers.Dense(H)])
+    report = to_tflite(model, tmp_path / "own.tflite", windows(network(gru))[:, -1:]).report
+    assert report["file"]["layout"] == "fused"
+    assert {row["layout"] for row in report["tried"]} == {"fused", "step"}
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 
 WORST = {"float32": 1e-5, "float16": 2e-3, "int16": 0.02, "dynamic": 0.03, "int8": 0.1}

@@ -20,14 +20,12 @@ import tensorflow as tf
 
 from pipelines.errors import ExportError
 
-from .. import flatbuffer
+from .. import flatbuffer, repairs
 from ..converter import Graph
 from ..trace import Core, InnerLoop, swapped
 
 WINDOWS = 64  # windows rolled out for calibration
 SAMPLES = 2048  # steps of them that the converter sees
-# Operators whose result has the scale of what they read.
-_PASSING = {"RESHAPE", "STRIDED_SLICE", "SLICE", "SPLIT", "SPLIT_V", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS"}
 
 
 def why_not(core: Core) -> str:
@@ -173,7 +171,7 @@ def _rescale(model: Any, index: int, record: Any) -> None:
     for op, name in zip(graph.operators, flatbuffer.operators(model), strict=True):
         if index not in op.inputs:
             continue
-        if name in _PASSING:
+        if name in repairs.MOVING:
             for output in op.outputs:
                 _rescale(model, int(output), record)
         elif name == "FULLY_CONNECTED" and len(op.inputs) > 2 and op.inputs[2] >= 0:
