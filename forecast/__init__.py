@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from pipelines.sources import load
 
     from .config import ForecastConfig
+    from .evaluation.audit import audit
     from .forecaster import Forecaster
 
 _WHERE = {
     "Forecaster": "forecast.forecaster",
     "ForecastConfig": "forecast.config",
     "Panel": "pipelines.panel",
+    "audit": "forecast.evaluation.audit",
     "load": "pipelines.sources",
 }
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "SeriesTooShort",
     "SourceError",
     "UnknownName",
+    "audit",
     "load",
 ]
 

@@ -9,7 +9,21 @@ import typer
 
 from pipelines.errors import ForecastError
 
-from . import backtest, bench, bundles, describe, evaluate, export, models, plot, predict, quickstart, sources, train
+from . import (
+    audit,
+    backtest,
+    bench,
+    bundles,
+    describe,
+    evaluate,
+    export,
+    models,
+    plot,
+    predict,
+    quickstart,
+    sources,
+    train,
+)
 
 app = typer.Typer(
     name="forecast",
@@ -18,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (quickstart, train, predict, evaluate, backtest, plot, export, bench, describe, bundles, models, sources):
+for module in (
+    quickstart,
+    train,
+    predict,
+    evaluate,
+    backtest,
+    audit,
+    plot,
+    export,
+    bench,
+    describe,
+    bundles,
+    models,
+    sources,
+):
     command = module.__name__.rpartition(".")[2]
     app.command(command)(getattr(module, command))
 
