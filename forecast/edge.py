@@ -498,6 +498,17 @@ class EdgeModel:
         sent = x if self._scaling.host else raw
         return x, base, gain, sent if _finite(sent, x) else None
 
+    def _outside(self, x: np.ndarray) -> np.ndarray:
+        """Returns which values `(L, F)` training saw nothing like."""
+        outside = ~((x >= self._low) & (x <= self._high))
+        if self._scaling.normalize == "last" and len(x) > 1:
+            # A strange last value moves all others away. Where they are fine beside the one before it, it is the one.
+            other = x - self._scaling.levels * x[-2]
+            moved = ~((other >= self._low) & (other <= self._high))
+            moved[-1] = True
+            return np.where(moved.sum(axis=0) < outside.sum(axis=0), moved, outside)
+        return outside
+
     def _run(self, rows: np.ndarray) -> np.ndarray:
         """Returns the answer to one window or, from a streaming file, to one row."""
         if not self.streaming:
@@ -531,7 +542,7 @@ class EdgeModel:
         else:
             why = "the network's input or answer is not finite"
             x, base, gain, sent = self._seen(window)
-            outside = ~((x >= self._low) & (x <= self._high))
+            outside = self._outside(x)
             if self.about["range"] and outside.any():
                 names = ", ".join(self.columns[f] for f in np.flatnonzero(outside.any(axis=0)))
                 share = f"{outside.sum():,} of {outside.size:,} inputs ({outside.mean():.1%})"

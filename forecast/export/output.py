@@ -8,7 +8,8 @@
     `- model.h model.cc metadata.h resolver.h golden.h      the same for TFLite Micro, where that has all operators
 
 Everything is made in memory, written into a temporary folder beside the target, and renamed. An earlier export is
-replaced at once; a folder that holds anything else is refused before the work begins.
+replaced at once, and what somebody else put into its folder stays; a folder that holds something and no export is
+refused before the work begins.
 """
 
 from __future__ import annotations
@@ -194,11 +195,10 @@ def _target(path: str | Path) -> Path:
                     )
         elif target.is_dir():
             names = set(os.listdir(target))
-            foreign = sorted(names - OURS if {MODEL, REPORT} <= names else names)
-            if foreign:
+            if names and not {MODEL, REPORT} <= names:
                 raise ConfigError(
-                    "A folder for an export must be new, empty, or hold nothing but an earlier export, which it "
-                    f"replaces. Received: {path}, which holds {', '.join(foreign[:5])}. Choose another folder, or move "
+                    "A folder for an export must be new, empty, or hold an earlier export, which it replaces. "
+                    f"Received: {path}, which holds {', '.join(sorted(names)[:5])}. Choose another folder, or move "
                     "that away."
                 )
         elif target.exists():
@@ -271,10 +271,12 @@ def _put_files(files: Mapping[str, bytes], target: Path) -> None:
 
 
 def _put_folder(files: Mapping[str, bytes], target: Path) -> None:
-    """Puts a folder in its place; an earlier one stays until the new one is whole."""
+    """Puts a folder in its place; an earlier one stays until the new one is whole, and what is not ours for ever."""
     with _beside(target) as temporary:
         new, old = temporary / "new", temporary / "old"
         _save(new, files)
+        for name in sorted(set(os.listdir(target)) - OURS) if target.exists() else ():
+            _keep(target / name, new / name)
         try:
             if target.exists():
                 os.rename(target, old)
@@ -283,3 +285,11 @@ def _put_folder(files: Mapping[str, bytes], target: Path) -> None:
             if old.exists() and not target.exists():
                 os.rename(old, target)
             raise
+
+
+def _keep(source: Path, place: Path) -> None:
+    """Puts a copy of somebody's file or folder in another place; a link stays a link."""
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, place, symlinks=True)
+    else:
+        shutil.copy2(source, place, follow_symlinks=False)

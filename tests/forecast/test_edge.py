@@ -621,6 +621,21 @@ def test_inputs_beyond_what_training_saw_are_flagged_by_column(make, normalize, 
     assert not forecast.fallback
 
 
+@pytest.mark.parametrize("where", ["host", "file"])
+def test_a_last_value_unlike_all_others_is_flagged_alone(make, where):
+    raw = rows()
+    seen = (raw - raw[-1]) * np.where(SCALING["levels"], SCALING["factor"], 1.0)
+    span = {"low": (seen.min(axis=0) - 0.5).tolist(), "high": (seen.max(axis=0) + 0.5).tolist()}
+    span["low"][2], span["high"][2] = -9.0, 9.0  # days, which are not normalised
+    model = make(about=told(scaling={"where": where}, range=span))
+    assert model.predict(raw).flags == ()
+    raw[-1, 0] += 1000
+    assert model.predict(raw).flags == ("1 of 18 inputs (5.6%) lie outside of what training saw, in Close",)
+    raw[-2, 0] += 1000  # two of them are a new level, and the old one is what is strange
+    raw[-3, 0] += 1000
+    assert model.predict(raw).flags == ("3 of 18 inputs (16.7%) lie outside of what training saw, in Close",)
+
+
 def test_nobody_says_what_training_saw_where_it_is_unknown(make):
     assert make().predict(1e6 * rows()).flags == ()
 

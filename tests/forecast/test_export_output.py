@@ -282,6 +282,22 @@ def test_an_earlier_export_is_replaced_whole(tmp_path, quick, name):
     assert a_built().data not in files.values()
 
 
+def test_what_somebody_put_into_the_folder_of_an_export_stays_when_it_is_replaced(tmp_path, quick):
+    folder = write(a_built(), tmp_path / "goog_edge").folder
+    (folder / "rows.csv").write_text("Close\n100\n")
+    (folder / "board/src").mkdir(parents=True)
+    (folder / "board/src/main.cc").write_text("int main() {}")
+    (folder / "latest.csv").symlink_to("rows.csv")
+    check_place(folder)
+    later = a_built(layout="unrolled")
+    write(later, folder)
+    files = held(folder)
+    assert set(files) == PYTHON | {"rows.csv", "latest.csv", "board/src/main.cc"}
+    assert files["model.tflite"] == later.data
+    assert files["rows.csv"] == files["latest.csv"] == b"Close\n100\n"
+    assert (folder / "latest.csv").is_symlink()
+
+
 def test_an_empty_folder_is_as_good_as_none(tmp_path, quick):
     (tmp_path / "goog_edge").mkdir()
     check_place(tmp_path / "goog_edge")
@@ -317,17 +333,24 @@ def faulty(monkeypatch, error, nth, after):
 def test_whatever_goes_wrong_on_the_disk_leaves_the_earlier_export_or_the_new_one(
     tmp_path, quick, name, earlier, after, error
 ):
+    def put_earlier(folder):
+        write(a_built(), folder / name)
+        if name == "goog_edge":
+            (folder / name / "rows.csv").write_text("somebody's")
+
     states = []
     for part in ("before", "after"):
         (tmp_path / part).mkdir()
-        if part == "after" or earlier:
-            write(a_built() if part == "before" else a_built(layout="unrolled"), tmp_path / part / name)
+        if earlier:
+            put_earlier(tmp_path / part)
+        if part == "after":
+            write(a_built(layout="unrolled"), tmp_path / part / name)
         states.append(held(tmp_path / part))
     for nth in range(1, 40):
         folder = tmp_path / str(nth)
         folder.mkdir()
         if earlier:
-            write(a_built(), folder / name)
+            put_earlier(folder)
         with pytest.MonkeyPatch.context() as patch:
             calls = faulty(patch, error, nth, after)
             try:
@@ -360,7 +383,6 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work_with_what_th
     ("name", "message"),
     [
         ("notes", r"must be new, empty, or .* Received: .*notes, which holds diary\.txt\. Choose another folder"),
-        ("earlier", r"which holds main\.cc\. Choose another folder"),
         ("half", r"which holds model\.tflite\."),
         ("notes/diary.txt", r"must be a file that ends in \.tflite, or a folder\. Received"),
         ("folder.tflite", r"must not replace a folder\. Received: .*folder\.tflite\."),
@@ -374,8 +396,6 @@ def test_what_is_no_earlier_export_is_refused_and_left_alone(tmp_path, quick, na
     for path in ("notes/diary.txt", "half/model.tflite", "folder.tflite/a", "taken.report.json/a"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("mine")
-    write(a_built(), tmp_path / "earlier")
-    (tmp_path / "earlier/main.cc").write_text("mine")
     before = held(tmp_path)
     for refuse in (check_place, lambda path: write(a_built(), path)):
         with pytest.raises(ConfigError, match=message):

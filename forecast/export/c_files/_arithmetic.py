@@ -149,16 +149,27 @@ inline bool prepare_static(const float* values, Static* statics) {
 }"""
 
 OUTSIDE = """\
+inline bool is_outside(float x, int f) { return x < kSeenLow[f] || x > kSeenHigh[f]; }
+
 // Returns how many of a window's values lie outside what the network saw in training. More than a few, and the forecast
-// is a guess about a world it has never met.
+// is a guess about a world it has never met. Where the last value is strange, all others lie far from it: if they are
+// fine beside the one before it, it counts alone.
 inline int outside(const float* rows) {
   const Window window = measure(rows);
-  int count = 0;
-  for (int i = 0; i < kRows * kFeatures; ++i) {
-    const float x = scaled(window, rows[i], i % kFeatures);
-    if (x < kSeenLow[i % kFeatures] || x > kSeenHigh[i % kFeatures]) ++count;
+  int total = 0;
+  for (int f = 0; f < kFeatures; ++f) {
+    const bool from_last = kNormalize == Normalize::kLast && kCentred[f] && kRows > 1;
+    const float before = from_last ? scaled(window, rows[(kRows - 2) * kFeatures + f], f) : 0.0f;
+    int count = 0;
+    int others = 1;
+    for (int t = 0; t < kRows; ++t) {
+      const float x = scaled(window, rows[t * kFeatures + f], f);
+      if (is_outside(x, f)) ++count;
+      if (t + 1 < kRows && is_outside(x - before, f)) ++others;
+    }
+    total += from_last && others < count ? others : count;
   }
-  return count;
+  return total;
 }"""
 
 STATES = """\
