@@ -29,7 +29,7 @@ from _report import arguments, data_folder, report, table
 from scipy import stats
 
 from forecast.evaluation.adaptive import adaptive
-from forecast.evaluation.bands import coverage
+from forecast.evaluation.quantile_metrics import coverage
 from forecast.evaluation.significance import diebold_mariano, holm
 from forecast.selection import calibration_windows, scored_windows
 from forecast.uncertainty import calibrate
@@ -106,11 +106,6 @@ def significance(walks: int) -> tuple[list[list[Any]], dict[str, Any]]:
     return table, {"walks": walks, "steps": STEPS, "better": rates, "limit": limit, "passed": passed}
 
 
-def naive(pipeline: DataPipeline, rows: Rows, index: WindowIndex) -> np.ndarray:
-    """Returns the last value, repeated, as a network would answer."""
-    return np.repeat(rows.inputs[index.cutoffs][:, None, :1], index.spec.horizon, axis=1)
-
-
 def panels(folder: Path) -> Iterator[tuple[str, int, int, Panel]]:
     """Yields a name, lookback, horizon and series in a column `y`."""
     frame = pd.read_csv(folder / "stocks/us_daily_6tickers.csv.gz", parse_dates=["Date"])
@@ -133,15 +128,19 @@ def intervals(folder: Path) -> tuple[list[list[Any]], dict[str, Any]]:
         spec = PipelineSpec(targets=("y",), window={"lookback": lookback, "horizon": horizon})
         pipeline = DataPipeline(spec).fit(panel, splits)
         rows = pipeline.transform(panel)
-        state = calibrate(pipeline, naive, rows, calibration_windows(pipeline, rows, splits), splits)
+
+        def naive(rows: Rows, index: WindowIndex) -> np.ndarray:
+            return np.repeat(rows.last[index.cutoffs][:, None].astype(float), index.spec.horizon, axis=1)
+
+        state = calibrate(naive, pipeline, rows, calibration_windows(pipeline, rows, splits), splits)
         index = scored_windows(pipeline, rows, splits, "test")
-        y_pred = pipeline.inverse(naive(pipeline, rows, index), rows, index.cutoffs, index.series)
+        y_pred = naive(rows, index)
         y_true = pipeline.truth(panel, index)
         bands = state.bands(rows, index, y_pred, (80.0, 95.0))
         for level, ends in bands.ends.items():
             where = {"cutoffs": index.cutoffs, "series": index.series}
             low, high, _ = adaptive(bands.conformal, y_true, y_pred, bands.scale, level, **where)
-            fixed, moved = coverage(y_true, *ends)["coverage"], coverage(y_true, low, high)["coverage"]
+            fixed, moved = coverage(y_true, *ends), coverage(y_true, low, high)
             width = (high - low) / (ends[1] - ends[0])
             good = abs(fixed - level) < 3 and abs(moved - level) < 1
             passed &= good

@@ -8,33 +8,32 @@ evaluate   every score beside the naive forecast's
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from pipelines.cleaning import CleaningReport
-from pipelines.errors import NotFitted
+from pipelines.errors import ConfigError, NotFitted
 from pipelines.panel import Panel
-from pipelines.pipeline import DataPipeline, Rows
+from pipelines.pipeline import DataPipeline
 from pipelines.splits import Splits, split
-from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig, merge
-from .evaluation.backtest import Backtest, score
+from .evaluation.backtest import Backtest
+from .evaluation.beside import chosen, score
 from .evaluation.scores import Scores
+from .fitting import Fitted, fit
 from .prepare import Data, Prepared, prepare, remembered
-from .selection import calibration_windows, scored_windows, training_windows, validation_windows
-from .uncertainty import Intervals, banded, bars, calibrate, wanted
+from .selection import scored_windows
+from .uncertainty import Intervals, Levels, bars, wanted
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
 
     from .export.output import ExportReport
-    from .training.data import Predictor
     from .training.fit import TrainingRun
 
 T = TypeVar("T")
@@ -94,19 +93,15 @@ class Forecaster:
             from .models import registry
 
             registry.check(self.config.model.name)
-        self._pipeline: DataPipeline | None = None
-        self._network: keras.Model | None = None
+        self._fitted: Fitted | None = None
         self._panel: Panel | None = None
         self._splits: Splits | None = None
-        self.run_: TrainingRun | None = None
         self.report_ = CleaningReport()
         self.source_ = ""
         self.unit_ = self.config.unit
         self.path_: Path | None = None  # of the bundle that holds this very network
         self.manifest_: dict[str, Any] = {}
         self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
-        self.intervals_: Intervals | None = None  # learned where the split has calibration rows
-        self._predictor: Predictor | None = None
 
     # --- fit ----------------------------------------------------------------------------------------------------
 
@@ -129,9 +124,7 @@ class Forecaster:
         """
         from ._keras import load_keras
 
-        keras = load_keras()
-        from .training.data import Predictor, training_data
-        from .training.fit import fit
+        load_keras()
         from .training.progress import Progress
 
         config = self.config
@@ -142,56 +135,17 @@ class Forecaster:
         panel, report = prepared.panel, prepared.report
         config = config.replace(target=prepared.target)
         splits = split(panel, config.split)
-        pipeline = DataPipeline(config.pipeline(prepared.target)).fit(panel, splits, report)
-        rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-        train = training_windows(pipeline, rows, splits, report)
-        validation = validation_windows(pipeline, rows, splits)
-        calibration = calibration_windows(pipeline, rows, splits)
-        progress.say(str(report))
-        keras.utils.set_random_seed(config.seed)
-        network = self._build(pipeline, config)
-        batch = config.training.batch_size
-        run = fit(
-            network,
-            training_data(network, pipeline, rows, train, batch, seed=config.seed),
-            training_data(network, pipeline, rows, validation, max(batch, 256)),
-            config.training,
-            progress,
-        )
-        predictor = Predictor(network)
-        intervals = calibrate(pipeline, predictor, rows, calibration, splits)
+        fitted = fit(panel, splits, config, progress, report=report, own=self.own)
         # Set together, at the end: a fit that fails leaves the forecaster as it was.
         self.config, self.source_, self.report_ = config, prepared.source, report
-        self._panel, self._splits, self._pipeline, self._network = panel, splits, pipeline, network
-        self.unit_, self._predictor, self.dated_ = config.unit or panel.unit, predictor, remembered(panel)
-        self.path_, self.manifest_, self.run_, self.intervals_ = None, {}, run, intervals
-        if intervals is not None:
-            progress.say(str(intervals))
-        if config.known and "known" not in self._inputs():
+        self._panel, self._splits, self._fitted = panel, splits, fitted
+        self.unit_, self.dated_ = config.unit or panel.unit, remembered(panel)
+        self.path_, self.manifest_ = None, {}
+        if config.known and "known" not in fitted.inputs:
             progress.say(
                 f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
             )
         return self
-
-    def _build(self, pipeline: DataPipeline, config: ForecastConfig) -> keras.Model:
-        from .models import Shapes, build_core
-        from .models._shell import adopt, wrap
-
-        shapes = Shapes(
-            lookback=config.lookback,
-            horizon=config.horizon,
-            features=len(pipeline.inputs_),
-            targets=len(pipeline.spec.targets),
-            known=len(pipeline.known_),
-            static=len(config.static),
-            series=len(pipeline.ids_),
-        )
-        core = (
-            adopt(self.own, shapes)
-            if self.own is not None
-            else build_core(config.model.name, shapes, config.model.options)
-        )
-        return wrap(core, shapes, config.normalize, pipeline.levels_, put_back=config.predict == "level")
 
     # --- predict ------------------------------------------------------------------------------------------------
 
@@ -200,7 +154,7 @@ class Forecaster:
         steps: int | None = None,
         data: Data | None = None,
         future: pd.DataFrame | None = None,
-        levels: float | Iterable[float] | None = None,
+        levels: Levels = None,
     ) -> pd.DataFrame:
         """Forecasts the next rows of each series.
 
@@ -228,33 +182,20 @@ class Forecaster:
         if future is not None:
             names = {self.config.id_col: "unique_id", self.config.time_col: "ds"}
             future = future.rename(columns={old: new for old, new in names.items() if old})
-        return roll(self.pipeline_, self._predict_windows, panel, steps, future, "known" in self._inputs(), ends)
-
-    def _predict_windows(self, rows: Rows, index: WindowIndex) -> np.ndarray:
-        """Returns forecasts `(N, H, K)` in original units."""
-        from .training.data import Predictor
-
-        if self._predictor is None:
-            self._predictor = Predictor(self.network_)
-        scaled = self._predictor(self.pipeline_, rows, index)
-        return self.pipeline_.inverse(scaled, rows, index.cutoffs, index.series)
-
-    def _inputs(self) -> tuple[str, ...]:
-        """Names of the network's inputs."""
-        from .models._shell import input_names
-
-        return input_names(self.network_)
+        fitted = self.fitted_
+        return roll(fitted.pipeline, fitted.predict, panel, steps, future, "known" in fitted.inputs, ends)
 
     # --- evaluate -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, data: Data | None = None, *, part: str = "test") -> Scores:
+    def evaluate(self, data: Data | None = None, *, part: str = "test", **options: Any) -> Scores:
         """Returns every score of a part beside the naive forecast's, with a verdict; print it.
 
         Args:
             data: Rows that hold the part, by default those of `fit`; parts start at the same stamps as there.
             part: "train", "validation", "calibration" or "test".
+            options: Others of `backtest`, such as `baselines=["arima"]`.
         """
-        return self.backtest(data, part=part).scores
+        return self.backtest(data, part=part, **options).scores
 
     def backtest(
         self,
@@ -263,9 +204,14 @@ class Forecaster:
         part: str = "test",
         stride: int = 1,
         cutoffs: int | None = None,
-        levels: float | Iterable[float] | None = None,
+        levels: Levels = None,
+        baselines: Sequence[str] = (),
+        refit: str | int = "never",
+        window: str = "expanding",
+        warm_start: bool = False,
+        quiet: bool = True,
     ) -> Backtest:
-        """Forecasts from successive cutoffs of a part, without fitting again.
+        """Forecasts from successive cutoffs of a part, with this model, or with models that are fitted on the way.
 
         Args:
             data: Rows that hold the part, by default those of `fit`.
@@ -273,21 +219,58 @@ class Forecaster:
             stride: Rows between cutoffs.
             cutoffs: Only the last so many of each series.
             levels: Of intervals, as for `predict`; of the test part only.
+            baselines: Beside naive, seasonal naive, drift and mean: "ets", "theta", "arima".
+            refit: "never"; "always", so that each cutoff has a model of its own; or a number of cutoffs that one model
+                serves. Each is learned anew, pipeline and all, from what was known at its first cutoff.
+            window: Of refits: "expanding" trains on all rows so far, "rolling" on as many as at first.
+            warm_start: Start each refit but the first from the weights of the one before.
+            quiet: Show no progress.
 
         Raises:
             NotFitted: There is no trained network yet.
             DataError: The part holds no complete window.
-            ConfigError: Levels are asked for that cannot be had.
+            ConfigError: Levels are asked for that cannot be had, or a setting of refits is wrong.
+            UnknownName: There is no such baseline.
         """
-        pipeline, panel, chosen = self.pipeline_, self._rows_for(data), wanted(self.intervals_, levels, part)
+        fitted, panel = self.fitted_, self._rows_for(data)
+        pipeline, known = fitted.pipeline, chosen(baselines)
         splits = self.splits_ if data is None else self._split(panel)
         rows = pipeline.transform(panel, known_until=splits.rows(part)[0])
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
-        y_pred = {self.config.model.name: self._predict_windows(rows, index)}
-        truth = pipeline.truth(panel, index)
-        season = self.config.season_length
-        result = score(panel, splits, index, pipeline.spec.targets, truth, y_pred, part, self.unit_, season)
-        return banded(result, self.intervals_, rows, chosen)
+        if refit == "never":
+            asked = wanted(fitted.intervals, levels, part)
+            y_pred, how = fitted.predict(rows, index), ""
+            bands = fitted.intervals.bands(rows, index, y_pred, asked) if fitted.intervals and asked else None
+        else:
+            from . import refitting
+            from .training.progress import Progress
+
+            config, progress = self._refittable(), Progress(quiet)
+            options: Any = {"refit": refit, "window": window, "warm_start": warm_start, "levels": levels}
+            y_pred, bands, how = refitting.forecast(panel, splits, index, config, progress, own=self.own, **options)
+        return score(
+            panel,
+            splits,
+            index,
+            pipeline.truth(panel, index),
+            {self.config.model.name: y_pred},
+            pipeline.spec.targets,
+            known,
+            part=part,
+            unit=self.unit_,
+            season_length=self.config.season_length,
+            bands=bands,
+            how=how,
+        )
+
+    def _refittable(self) -> ForecastConfig:
+        """Returns the settings to fit again with."""
+        if self.own is None and self.config.model.name == "own":
+            raise ConfigError(
+                "A model of your own is fitted again from the Keras model it was made of. Received: a bundle, which "
+                "holds a trained one. Make Forecaster(model=your_model) and fit it, or choose refit='never'."
+            )
+        return self.config.replace(target=self.target)
 
     # --- show and keep ------------------------------------------------------------------------------------------
 
@@ -367,14 +350,29 @@ class Forecaster:
     # --- state: what `fit` or `load` set; asked for earlier, it is a NotFitted ---------------------------------------
 
     @property
+    def fitted_(self) -> Fitted:
+        """Pipeline, network and intervals, which forecast together."""
+        return _there(self._fitted, "A forecaster must be fitted first. Call fit(data), or load a bundle.")
+
+    @property
     def pipeline_(self) -> DataPipeline:
         """The fitted data pipeline."""
-        return _there(self._pipeline, "A forecaster must be fitted first. Call fit(data), or load a bundle.")
+        return self.fitted_.pipeline
 
     @property
     def network_(self) -> keras.Model:
         """The trained network."""
-        return _there(self._network, "A forecaster must be fitted first. Call fit(data), or load a bundle.")
+        return self.fitted_.network
+
+    @property
+    def run_(self) -> TrainingRun | None:
+        """How training went; None where nobody knows."""
+        return self._fitted.run if self._fitted else None
+
+    @property
+    def intervals_(self) -> Intervals | None:
+        """What was learned on calibration rows; None where there was nothing to learn from."""
+        return self._fitted.intervals if self._fitted else None
 
     @property
     def panel_(self) -> Panel:
@@ -389,7 +387,7 @@ class Forecaster:
     @property
     def target(self) -> tuple[str, ...]:
         """Names of the targets."""
-        return self._pipeline.spec.targets if self._pipeline else self.config.target
+        return self._fitted.pipeline.spec.targets if self._fitted else self.config.target
 
     def _prepared(self, data: Data) -> Prepared:
         """Returns later rows, dated as the training rows were where nobody said how."""

@@ -15,7 +15,7 @@ from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
 
-from .evaluation.backtest import long_frame
+from .evaluation.frames import long_frame
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from pipelines.pipeline import DataPipeline
 
 from . import bundle, plotting
 from .config import ForecastConfig
+from .fitting import Fitted
 from .selection import training_windows
 from .uncertainty import Intervals
 
@@ -56,11 +57,10 @@ def load(
     network = bundle.load_network(path / "model.keras", custom_objects)
     bundle.smoke(network, path / "golden.npz")
     forecaster = cls(config=ForecastConfig(**manifest["config"]), custom_objects=custom_objects)
-    forecaster._network = network
-    forecaster._pipeline = DataPipeline.load(path)
-    forecaster.intervals_ = Intervals.load(path, forecaster._pipeline)
+    pipeline = DataPipeline.load(path)
+    intervals, run = Intervals.load(path, pipeline), _run(path, manifest["training"])
+    forecaster._fitted = Fitted(pipeline, network, intervals, run)
     forecaster.path_, forecaster.manifest_ = path, manifest
-    forecaster.run_ = _run(path, manifest["training"])
     forecaster.unit_ = manifest["unit"]
     forecaster.dated_ = manifest.get("dated", {})
     forecaster.source_ = manifest["data"]["source"]
@@ -108,13 +108,14 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
     panel, splits, run, report = forecaster.panel_, forecaster.splits_, forecaster.run_, forecaster.report_
     metrics: dict[str, Any] = {}
     verdict = ""
+    notes: list[str] = []
     intervals: dict[str, Any] = {}
     for part in ("validation", "test"):
         try:
             scores = forecaster.evaluate(part=part)
         except DataError:  # the part holds no window: a model trained on all rows has no scores there
             continue
-        metrics[part], verdict = scores.to_dict(), scores.verdict
+        metrics[part], verdict, notes = scores.to_dict(), scores.verdict, scores.notes
         if scores.coverage is not None:
             intervals[part] = scores.coverage.reset_index().to_dict("records")
     return {
@@ -139,5 +140,6 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
         else {},
         "metrics": metrics,
         "verdict": verdict,
+        "notes": notes,
         **({} if forecaster.intervals_ is None else {"intervals": {**forecaster.intervals_.about(), **intervals}}),
     }

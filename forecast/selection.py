@@ -73,13 +73,10 @@ def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> Wi
     return index
 
 
-def calibration_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> WindowIndex | None:
-    """Returns the windows that intervals are learned from; None where the split has no calibration rows.
-
-    Raises:
-        DataError: It has some, but they hold no window.
-    """
-    return scored_windows(pipeline, rows, splits, "calibration") if splits.count("calibration") else None
+def calibration_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> WindowIndex:
+    """Returns the windows that intervals are learned from; there may be none."""
+    spec, unknown = pipeline.spec.window.replace(stride=1), _unknown(pipeline, rows, np.all)
+    return index_windows(rows.panel.offsets, spec, splits.rows("calibration"), rows.missing(), unknown, "any")
 
 
 def scored_windows(

@@ -22,7 +22,7 @@ Axes: `N` windows, `L` lookback, `H` horizon, `K` targets, `S` series.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from pipelines.pipeline import DataPipeline, Rows
 from pipelines.splits import Splits
 from pipelines.windows import WindowIndex, gather
 
-from .evaluation.backtest import Backtest
 from .evaluation.bands import Bands
 from .evaluation.intervals import LEVELS, Conformal, check_levels, level_name, needed
 
@@ -162,24 +161,22 @@ class Intervals:
 
 
 def calibrate(
+    predict: Callable[[Rows, WindowIndex], np.ndarray],
     pipeline: DataPipeline,
-    predictor: Callable[[DataPipeline, Rows, WindowIndex], np.ndarray],
     rows: Rows,
-    index: WindowIndex | None,
+    index: WindowIndex,
     splits: Splits,
-) -> Intervals | None:
-    """Learns intervals from one forecast of the calibration windows; None where there are none.
+) -> Intervals:
+    """Learns intervals from one forecast of the calibration windows.
 
     Args:
-        predictor: Returns the network's answers `(N, H, K)`, scaled.
+        predict: Returns forecasts `(N, H, K)` in original units.
         rows: The transformed panel of `fit`.
-        index: The calibration windows; of very many an even share is taken.
+        index: The calibration windows, at least one; of very many an even share is taken.
 
     Raises:
         DataError: A forecast is not a number.
     """
-    if index is None:
-        return None
     spec, panel = pipeline.spec, rows.panel
     first, end = splits.rows("train")
     known = [s for s in range(len(panel.ids)) if end[s] > first[s]]
@@ -196,7 +193,7 @@ def calibrate(
     most = max(FEWEST, NUMBERS // (spec.window.horizon * len(spec.targets)))
     if len(index) > most:
         index = index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
-    y_pred = pipeline.inverse(predictor(pipeline, rows, index), rows, index.cutoffs, index.series)
+    y_pred = predict(rows, index)
     y_true = pipeline.truth(panel, index)
     if not np.isfinite(y_pred).all():
         raise DataError(
@@ -205,6 +202,16 @@ def calibrate(
         )
     result.conformal.fit(y_true - y_pred, result.scale(rows, index))
     return result
+
+
+def uncalibrated(pipeline: DataPipeline, splits: Splits) -> str:
+    """Returns why there are no intervals, where the calibration part holds no window."""
+    count, window = splits.count("calibration"), pipeline.spec.window
+    return (
+        f"No intervals: the calibration part of {count:,} rows holds no window with a future of {window.horizon} rows "
+        f"and {window.lookback} rows without missing values before it. Raise split.calibration, or set it to 0 to "
+        "train on these rows, too."
+    )
 
 
 def usual_change(values: np.ndarray) -> np.ndarray:
@@ -251,8 +258,9 @@ def wanted(intervals: Intervals | None, levels: Levels, part: str = "test") -> t
         return ()
     if intervals is None:
         raise ConfigError(
-            f"Intervals are learned on calibration rows, and this forecaster was fitted without any. Received: levels "
-            f"{', '.join(map(level_name, asked))}. Fit with split.calibration=0.1 (`forecast train --calibration 0.1`)."
+            "Intervals are learned on calibration windows, and this forecaster was fitted without any. Received: "
+            f"levels {', '.join(map(level_name, asked))}. Fit with split.calibration=0.1 (`forecast train "
+            "--calibration 0.1`) or a larger share."
         )
     if part != "test":
         raise ConfigError(
@@ -270,10 +278,3 @@ def bars(intervals: Intervals | None, levels: Levels) -> Bars | None:
     if intervals is None or not chosen:
         return None
     return lambda rows, index, y_pred: intervals.bands(rows, index, y_pred, chosen).columns()
-
-
-def banded(backtest: Backtest, intervals: Intervals | None, rows: Rows, levels: tuple[float, ...]) -> Backtest:
-    """Returns a backtest with intervals of some levels."""
-    if intervals is None or not levels:
-        return backtest
-    return replace(backtest, bands=intervals.bands(rows, backtest.index, backtest.y_pred[backtest.model], levels))

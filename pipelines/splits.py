@@ -1,4 +1,4 @@
-"""Cuts a panel in time order: train, validation (early stopping), calibration (intervals; may be empty), test.
+"""Cuts a panel in time order: train, validation (early stopping), calibration (intervals), test.
 
     dates      |---------- train ----------|-- validation --|-- calibration --|---- test ----|
     series A   oooooooooooooooooooooooooooo ooooooooooooooooo oooooooooooooooooo ooooooooooooooo
@@ -31,7 +31,7 @@ class SplitSpec(Spec):
 
     Attributes:
         validation: Rows for early stopping.
-        calibration: Rows for intervals; none by default.
+        calibration: Rows for intervals; 0 for none. By default a tenth, and none where the others are dates.
         test: Rows that nothing is fitted on.
 
     Example:
@@ -40,8 +40,19 @@ class SplitSpec(Spec):
     """
 
     validation: Share | str = 0.1
-    calibration: Share | str = 0.0
+    calibration: Share | str = 0.1
     test: Share | str = 0.2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_unasked(cls, given: Any) -> Any:
+        """Leaves calibration empty where nobody asked for it, and dates or large fractions leave no place for it."""
+        if not isinstance(given, dict) or "calibration" in given:
+            return given
+        sizes = [size for name, size in given.items() if name in PARTS and not isinstance(size, bool)]
+        fractions = [size for size in sizes if isinstance(size, int | float)]
+        fits = len(fractions) == len(sizes) and sum(fractions) < 0.9
+        return given if fits else {**given, "calibration": 0.0}
 
     @field_validator("validation", "calibration", "test", mode="before")
     @classmethod
@@ -135,7 +146,7 @@ def split(
         >>> days = pd.date_range("2024-01-01", periods=10)
         >>> panel = Panel.from_frame(pd.DataFrame({"y": np.arange(10.0)}, index=days))
         >>> split(panel).bounds
-        array([[ 0,  7,  8,  8, 10]])
+        array([[ 0,  6,  7,  8, 10]])
     """
     spec = spec or SplitSpec()
     sizes = [getattr(spec, part) for part in PARTS[1:]]
@@ -172,6 +183,51 @@ def split(
             f"the first cut. Choose smaller fractions or later dates in `split`."
         )
     return splits
+
+
+def before(panel: Panel, splits: Splits, cuts: np.ndarray, rolling: bool = False) -> Splits:
+    """Returns the split of a backtest's fold: nothing is known from row `cuts[s]` on, and the parts end there.
+
+        splits    |------ train ------|-- validation --|-- calibration --|------ test ------|
+        fold      |---------- train ----------|-- validation --|-- calibration --| cut
+        rolling           |------ train ------|-- validation --|-- calibration --| cut
+
+    Validation and calibration keep their lengths: in dates common to all series where they are cut at common dates, in
+    rows of each series where each has its own tail. So does train, where it rolls; else it grows.
+
+    Args:
+        panel: The rows.
+        splits: How they are cut at first.
+        cuts: The first unknown row of each series `(S,)`.
+        rolling: Keep the length of train.
+
+    Raises:
+        DataError: No row is left for training.
+    """
+    bounds = np.empty_like(splits.bounds)
+    bounds[:, 3], bounds[:, 4] = cuts, splits.bounds[:, 4]
+    if splits.starts is not None:
+        stamps = np.unique(panel.ds)
+        old = np.searchsorted(stamps, [splits.starts[part] for part in PARTS[1:]])
+        known = bounds[:, 3] > panel.offsets[:-1]
+        moved = np.searchsorted(stamps, panel.ds[bounds[known, 3] - 1].max(initial=stamps[0])) + 1 - old[2]
+        places = np.clip([moved if rolling else 0, *(old[:2] + moved)], 0, len(stamps) - 1)
+        for p, place in enumerate(places):
+            for s in range(len(panel.ids)):
+                bounds[s, p] = panel.offsets[s] + np.searchsorted(panel.ds[panel.rows(s)], stamps[place])
+    else:
+        lengths = np.diff(splits.bounds, axis=1)  # (S, 4)
+        bounds[:, 2] = bounds[:, 3] - lengths[:, 2]
+        bounds[:, 1] = bounds[:, 2] - lengths[:, 1]
+        bounds[:, 0] = bounds[:, 1] - lengths[:, 0] if rolling else splits.bounds[:, 0]
+    bounds[:, :3] = np.clip(bounds[:, :3], panel.offsets[:-1, None], bounds[:, 3:4])
+    fold = Splits(bounds, None, {})
+    if not fold.count("train"):
+        raise DataError(
+            "Some rows must lie before the first cutoff's validation and calibration, for training. Received: none. "
+            "Start the backtest later, or choose smaller fractions in `split`."
+        )
+    return fold
 
 
 def _common(panel: Panel, sizes: list[float]) -> list[int]:

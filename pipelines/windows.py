@@ -119,6 +119,18 @@ class WindowIndex:
     def __getitem__(self, which: np.ndarray | slice) -> "WindowIndex":
         return WindowIndex(self.cutoffs[which], self.series[which], self.spec)
 
+    def order(self, ds: np.ndarray | None = None) -> np.ndarray:
+        """Returns when each window's cutoff comes among all of them `(N,)`, from 0.
+
+        Args:
+            ds: Stamps of all rows `(R,)`, where series share them; without, cutoffs are counted in each series' own
+                rows from its first one on, a stride at a time.
+        """
+        series, firsts, where = np.unique(self.series, return_index=True, return_inverse=True)
+        if ds is not None and len(series) > 1:
+            return np.unique(ds[self.cutoffs], return_inverse=True)[1]
+        return (self.cutoffs - self.cutoffs[firsts][where]) // self.spec.stride
+
     def past(self, values: np.ndarray) -> np.ndarray:
         """Returns the pasts `(N, L, F)` of rows `(R, F)`."""
         return gather(values, self.cutoffs - (self.spec.lookback - 1), self.spec.lookback)

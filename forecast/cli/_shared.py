@@ -39,6 +39,13 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", help="Where bundles lie. [default: saved_models, or $FORECAST_HOME/saved_models]"),
 ]
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option("--baseline", "-b", help="Score ets, theta or arima, too; give it again for more."),
+]
+Levels = Annotated[
+    str | None, typer.Option(help="Of intervals, in percent, such as 80,95. [default: these, where there are any]")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows to this file: .csv or .parquet.")]
 
 
@@ -119,9 +126,10 @@ def parse_levels(text: str | None) -> list[float] | None:
         ) from None
 
 
-def coverage_of(scores: "Scores") -> dict[str, Any]:
-    """Returns how often intervals held the truth, for JSON; nothing where there are none."""
-    return {} if scores.coverage is None else {"coverage": scores.coverage.reset_index().to_dict("records")}
+def judgement(scores: "Scores") -> dict[str, Any]:
+    """Returns verdict, notes, and what intervals are worth where there are any, for JSON."""
+    held = {} if scores.coverage is None else {"coverage": scores.coverage.reset_index().to_dict("records")}
+    return {"verdict": scores.verdict, "notes": scores.notes, **held}
 
 
 def bundle(name: str, folder: Path | None) -> "Forecaster":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._shared import BundleArgument, Folder, Json, Out, SomeData, bundle, parse_levels, rows_of, show_frame
+from ._shared import BundleArgument, Folder, Json, Levels, Out, SomeData, bundle, parse_levels, rows_of, show_frame
 
 
 def predict(
@@ -15,10 +15,7 @@ def predict(
     future: Annotated[
         str | None, typer.Option(help="Known covariates of the rows ahead: a file with ds and their columns.")
     ] = None,
-    levels: Annotated[
-        str | None,
-        typer.Option(help="Of intervals, in percent, such as 80,95. [default: these, where train had --calibration]"),
-    ] = None,
+    levels: Levels = None,
     out: Out = None,
     folder: Folder = None,
     as_json: Json = False,

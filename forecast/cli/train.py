@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._shared import DataArgument, Folder, Json, Quiet, coverage_of, parse_settings, say, show_json
+from ._shared import DataArgument, Folder, Json, Quiet, judgement, parse_settings, say, show_json
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
@@ -42,7 +42,7 @@ def train(
     ] = None,
     calibration: Annotated[
         str | None,
-        typer.Option(help="Share of rows for intervals, such as 0.1, or the date they start at. [default: 0]"),
+        typer.Option(help="Share of rows for intervals, such as 0.1, or the date they start at. [default: 0.1]"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many. [default: 100]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows per step. [default: 32]")] = None,
@@ -143,6 +143,5 @@ def summary(forecaster: "Forecaster", path: Path | None, scores: "Scores | None"
         "part": "test",
         "unit": forecaster.unit_,
         "scores": scores.to_dict() if scores else {},
-        "verdict": scores.verdict if scores else "",
-        **(coverage_of(scores) if scores else {}),
+        **(judgement(scores) if scores else {"verdict": "", "notes": []}),
     }

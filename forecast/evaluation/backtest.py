@@ -8,24 +8,23 @@
 Axes: `N` cutoffs, `H` horizon, `K` targets.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UnknownName
 from pipelines.panel import Panel
-from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
 from .adaptive import GAMMA, adaptive
-from .bands import Bands, coverage
-from .baselines import BASELINES
-from .metrics import mase_scale, rmsse_scale
+from .bands import Bands, judged
+from .frames import by_series, long_frame
 from .scores import Scores, score_table
+from .significance import holm
+from .verdict import LEVEL, Against, Verdict, against, notes, over_time, overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +38,11 @@ class Backtest:
         y_true: What happened `(N, H, K)`, NaN where nobody measured.
         y_pred: Forecasts `(N, H, K)` by name; the first is the model's.
         last: Last observed value at each cutoff `(N, K)`.
-        scales: "mase_scale" and "rmsse_scale" of each cutoff's series `(N, K)`.
+        training: Of the training rows of each cutoff's series: "mase_scale", "rmsse_scale", "low", "high" `(N, K)`.
         part: "test", or whichever part of the data it is.
         unit: What the values are counted in.
         bands: Intervals of the model's forecasts, where it has any.
+        how: How several fits made the forecasts; "" where one did.
     """
 
     panel: Panel
@@ -51,10 +51,11 @@ class Backtest:
     y_true: np.ndarray
     y_pred: dict[str, np.ndarray]
     last: np.ndarray
-    scales: dict[str, np.ndarray]
+    training: dict[str, np.ndarray]
     part: str
     unit: str
     bands: Bands | None = None
+    how: str = ""
 
     @property
     def model(self) -> str:
@@ -64,8 +65,10 @@ class Backtest:
     @cached_property
     def scores(self) -> Scores:
         """Every score of the model beside the baselines', with a verdict."""
+        table: Any = self._table(np.arange(len(self.index)))
         held = None if self.bands is None else self.coverage(None)
-        return Scores(self._table(np.arange(len(self.index))), self.model, self.unit, self.part, self._many(), held)
+        verdicts = {target: self._verdict(k, table.xs(target, level="target")) for k, target in enumerate(self.targets)}
+        return Scores(table, self.model, self.unit, self.part, verdicts, held, self.how)
 
     def by(self, what: str) -> pd.DataFrame:
         """Returns scores per "step", "series" or "cutoff": one row for each value, target and model.
@@ -81,7 +84,7 @@ class Backtest:
             }
         elif what == "series":
             every = np.arange(len(self.index))
-            parts = {self.panel.ids[s]: self._table(every[which]) for s, which in _by_series(self.index)}
+            parts = {self.panel.ids[s]: self._table(every[which]) for s, which in by_series(self.index)}
         elif what == "cutoff":
             ds = self.panel.ds[self.index.cutoffs]
             parts = {self.panel.stamp(int(d)): self._table(np.flatnonzero(ds == d)) for d in np.unique(ds)}
@@ -100,13 +103,13 @@ class Backtest:
         return long_frame(self.panel, self.index, self.targets, columns | dict(baselines))
 
     def coverage(self, by: str | None = "step") -> pd.DataFrame:
-        """Returns how often intervals held the truth, in percent, and their mean width, in units.
+        """Returns how often intervals held the truth, and what they are worth: see `bands.judged`.
 
         Args:
             by: "step" or "series": one row for each target, level, and step or series; None: for all of them together.
 
         Returns:
-            Columns `coverage`, `width` and `values`, how many true values there were.
+            Columns `coverage` (percent), `width`, `winkler` (units), `msis` (ratio) and `values`, how many there were.
 
         Raises:
             ConfigError: There are no intervals, or `by` is none of these.
@@ -118,11 +121,13 @@ class Backtest:
         elif by == "step":
             parts = {step + 1: (slice(None), slice(step, step + 1)) for step in range(self.y_true.shape[1])}
         elif by == "series":
-            parts = {self.panel.ids[s]: (which, slice(None)) for s, which in _by_series(self.index)}
+            parts = {self.panel.ids[s]: (which, slice(None)) for s, which in by_series(self.index)}
         else:
             raise ConfigError(f"Coverage comes by 'step' or 'series', or by None for all. Received: {by!r}")
         rows = {
-            (target, level, key): coverage(self.y_true[n, h, k], low[n, h, k], high[n, h, k])
+            (target, level, key): judged(
+                self.y_true[n, h, k], low[n, h, k], high[n, h, k], level, self.training["mase_scale"][n, k]
+            )
             for k, target in enumerate(self.targets)
             for level, (low, high) in sorted(ends.items())
             for key, (n, h) in parts.items()
@@ -131,6 +136,86 @@ class Backtest:
         table = pd.DataFrame(list(rows.values()), index=index)
         return table.droplevel(2) if by is None else table
 
+    def significance(self, bar: str = "naive") -> pd.DataFrame:
+        """Tests for each target and step whether the absolute errors of model and baseline differ by more than luck.
+
+        Errors of several series are scaled by their training rows (as in MASE) and averaged over those that share a
+        cutoff's time.
+
+        Args:
+            bar: Name of the baseline.
+
+        Returns:
+            One row for each target and step: what `significance.diebold_mariano` found, and `p_holm`, which still holds
+            when the best of all steps is picked.
+
+        Raises:
+            UnknownName: There is no such baseline in this backtest.
+            DataError: There are too few cutoffs for a step.
+        """
+        bars = tuple(self.y_pred)[1:]
+        if bar not in bars:
+            raise UnknownName.of("baseline", bar, bars)
+        spec, tables = self.index.spec, {}
+        for k, target in enumerate(self.targets):
+            rows = []
+            for h in range(spec.horizon):
+                step = overlap(spec.gap, h + 1, spec.stride)
+                rows.append(over_time(self._losses(bar, k, slice(h, h + 1)), self._order, step))
+            table = pd.DataFrame([asdict(row) for row in rows], index=pd.RangeIndex(1, len(rows) + 1, name="step"))
+            tables[target] = table.drop(columns="step").assign(p_holm=holm(table["p_better"]))
+        return pd.concat(tables, names=["target"])
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return self.index.order(self.panel.ds if self.panel.dated else None)
+
+    def _losses(self, bar: str, k: int, steps: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean absolute errors of the model and a bar from each cutoff `(N,)`, in one scale for all series."""
+        scale = self._scale(k)[:, None]
+        errors = [np.abs(self.y_true - self.y_pred[name])[:, steps, k] / scale for name in (self.model, bar)]
+        known = ~np.isnan(errors).any(axis=0)
+        count = known.sum(axis=1)
+        mine, theirs = (
+            np.divide(np.where(known, e, 0).sum(axis=1), count, out=np.full(len(e), np.nan), where=count > 0)
+            for e in errors
+        )
+        return mine, theirs
+
+    def _scale(self, k: int) -> np.ndarray:
+        """Returns what errors are divided by before those of several series come together `(N,)`."""
+        several = len(np.unique(self.index.series)) > 1
+        return self.training["mase_scale"][:, k] if several else np.ones(len(self.index))
+
+    def _verdict(self, k: int, table: pd.DataFrame) -> Verdict:
+        target, mae, spec = self.targets[k], table["mae"], self.index.spec
+        of = f" for {target}" if len(self.targets) > 1 else ""
+        if np.isnan(mae[[self.model, "naive"]]).any():
+            return Verdict(target, self.many, self.unit, None, of=of)
+
+        def beside(bar: str) -> Against:
+            return against(
+                bar,
+                (mae[self.model], mae[bar]),
+                self._losses(bar, k),
+                self.index.series,
+                self._order,
+                self.panel.dated,
+                overlap(spec.gap, spec.horizon, spec.stride),
+            )
+
+        best = str(mae.drop(self.model).idxmin())
+        stronger = best != "naive" and mae[best] < mae["naive"] * (1 - LEVEL)
+        more = notes(
+            self.y_true[:, :, k],
+            self.y_pred[self.model][:, :, k],
+            self.last[:, k],
+            self._scale(k),
+            self.training["low"][:, k],
+            self.training["high"][:, k],
+        )
+        return Verdict(target, self.many, self.unit, beside("naive"), beside(best) if stronger else None, more, of)
+
     def adaptive(self, gamma: float = GAMMA) -> "Backtest":
         """Returns the same backtest with intervals that follow drift, as if each day's truth came in the day after.
 
@@ -138,9 +223,14 @@ class Backtest:
             gamma: How fast; see `evaluation/adaptive.py`.
 
         Raises:
-            ConfigError: There are no intervals, or `gamma` is out of range.
+            ConfigError: There are no intervals, several fits made them, or `gamma` is out of range.
         """
         bands, index = self._bands(), self.index
+        if bands.conformal is None:
+            raise ConfigError(
+                f"Intervals follow drift where one fit made them. Received: a backtest of {self.how}, which "
+                "learned its intervals anew at each fit. Choose refit='never'."
+            )
         mine = self.y_pred[self.model]
         where: Any = {"cutoffs": index.cutoffs, "series": index.series, "gap": index.spec.gap}
         found = {
@@ -161,13 +251,14 @@ class Backtest:
     def _table(self, which: np.ndarray, steps: slice = slice(None)) -> pd.DataFrame:
         parts = {}
         for k, target in enumerate(self.targets):
-            needs = {"last": self.last[which, k], **{name: scale[which, k] for name, scale in self.scales.items()}}
+            needs = {"last": self.last[which, k], **{name: fact[which, k] for name, fact in self.training.items()}}
             predictions = {name: y[which, steps, k] for name, y in self.y_pred.items()}
             parts[target] = score_table(self.y_true[which, steps, k], predictions, needs)
         return pd.concat(parts, names=["target"])
 
-    def _many(self) -> str:
-        """Returns "400 sessions": how many different stamps were forecast, in the word for its rows."""
+    @property
+    def many(self) -> str:
+        """How much was scored, such as "400 test sessions": different cutoffs, in the word for their rows."""
         count = len(np.unique(self.panel.ds[self.index.cutoffs]))
         calendar = self.panel.calendars[0]
         word = {"": "row", "h": "hour", "D": "day", "B": "day", "min": "minute", "MS": "month", "ME": "month"}.get(
@@ -177,95 +268,3 @@ class Backtest:
         series = len(np.unique(self.index.series))
         plural = "" if count == 1 else "s"
         return f"{count:,} {self.part} {word}{plural}" + (f" of {series:,} series" if series > 1 else "")
-
-
-def score(
-    panel: Panel,
-    splits: Splits,
-    index: WindowIndex,
-    targets: tuple[str, ...],
-    y_true: np.ndarray,
-    y_pred: dict[str, np.ndarray],
-    part: str,
-    unit: str,
-    season_length: int | None,
-) -> Backtest:
-    """Returns a model's forecasts with the baselines' from the same cutoffs beside them, ready to be scored."""
-    seasons = season_lengths(panel, season_length)
-    baselines = baseline_forecasts(panel, index, targets, seasons)
-    first, end = splits.rows("train")
-    train_end = np.where(end > first, end, splits.rows(part)[0])  # a cold series is scaled by what came before
-    return Backtest(
-        panel=panel,
-        index=index,
-        targets=targets,
-        y_true=y_true,
-        y_pred=y_pred | baselines,
-        last=baselines["naive"][:, 0],
-        scales=training_scales(panel, index, targets, seasons, train_end),
-        part=part,
-        unit=unit,
-    )
-
-
-def season_lengths(panel: Panel, given: int | None) -> list[int]:
-    """Returns the rows per season of each series: the given number, or its calendar's."""
-    return [given or calendar.season_length for calendar in panel.calendars]
-
-
-def baseline_forecasts(
-    panel: Panel, index: WindowIndex, targets: tuple[str, ...], seasons: list[int]
-) -> dict[str, np.ndarray]:
-    """Returns each baseline's forecasts `(N, H, K)` from the cutoffs of an index, given rows per season `(S,)`."""
-    steps = index.spec.gap + np.arange(1, index.spec.horizon + 1)
-    shape = (len(index), index.spec.horizon, len(targets))
-    result = {name: np.empty(shape) for name in BASELINES}
-    columns = [panel.column(name) for name in targets]
-    for s, which in _by_series(index):
-        rows = panel.rows(s)
-        for k, c in enumerate(columns):
-            series = np.asarray(panel.values[rows, c], np.float64)
-            for name, baseline in BASELINES.items():
-                result[name][which, :, k] = baseline(series, index.cutoffs[which] - rows.start, steps, seasons[s])
-    if max(seasons) == 1:
-        del result["seasonal_naive"]  # it would be naive under another name
-    return result
-
-
-def _by_series(index: WindowIndex) -> Iterator[tuple[int, slice]]:
-    """Yields each series with its windows, which stand together."""
-    series, firsts = np.unique(index.series, return_index=True)
-    for s, first, end in zip(series, firsts, [*firsts[1:], len(index)], strict=True):
-        yield int(s), slice(int(first), int(end))
-
-
-def training_scales(
-    panel: Panel, index: WindowIndex, targets: tuple[str, ...], seasons: list[int], ends: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Returns the scales of MASE and RMSSE for each cutoff's series `(N, K)`, from rows before `ends` `(S,)`."""
-    result = {name: np.full((len(panel.ids), len(targets)), np.nan) for name in ("mase_scale", "rmsse_scale")}
-    for s in np.unique(index.series):
-        rows, season = slice(panel.rows(s).start, int(ends[s])), seasons[s]
-        for k, target in enumerate(targets):
-            train = np.asarray(panel.values[rows, panel.column(target)], np.float64)
-            if len(train):
-                result["mase_scale"][s, k] = mase_scale(train, season)
-                result["rmsse_scale"][s, k] = rmsse_scale(train, season)
-    return {name: scale[index.series] for name, scale in result.items()}
-
-
-def long_frame(
-    panel: Panel, index: WindowIndex, targets: tuple[str, ...], columns: dict[str, np.ndarray], first_step: int = 1
-) -> pd.DataFrame:
-    """Returns arrays `(N, H, K)` as rows of `unique_id, target, ds, cutoff, step` and one column each."""
-    N, H, K = len(index), index.spec.horizon, len(targets)
-    rows = (index.cutoffs + 1 + index.spec.gap)[:, None] + np.arange(H)  # (N, H)
-    series = np.repeat(index.series, H * K)
-    data: dict[str, Any] = {
-        "unique_id": np.array(panel.ids, object)[series],
-        "target": np.tile(np.array(targets, object), N * H),
-        "ds": panel.stamp_column(panel.ds[np.repeat(rows.ravel(), K)], series),
-        "cutoff": panel.stamp_column(panel.ds[np.repeat(index.cutoffs, H * K)], series),
-        "step": np.tile(np.repeat(np.arange(first_step, first_step + H), K), N),
-    }
-    return pd.DataFrame(data | {name: array.reshape(-1) for name, array in columns.items()})

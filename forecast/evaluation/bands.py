@@ -5,13 +5,17 @@ Mon        101      103             99            106        held
 Tue        109      103             98            107        missed, 9 wide
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipelines.errors import DataError
+
 from ..text import number
+from . import quantile_metrics
 from .baselines import FloatArray
 from .intervals import Conformal, level_name
 
@@ -23,14 +27,14 @@ class Bands:
     """Intervals of the forecasts of a backtest.
 
     Attributes:
-        conformal: What they were made with.
-        scale: Of each window `(N, K)`.
+        conformal: What they were made with; None where several fits made them, each with its own.
+        scale: Of each window `(N, K)`; None likewise.
         ends: Low and high ends by level, the lowest level first.
         asked: The level that each interval asked for `(N, H, K)`, by level, where they are adaptive.
     """
 
-    conformal: Conformal
-    scale: FloatArray
+    conformal: Conformal | None
+    scale: FloatArray | None
     ends: Ends
     asked: dict[float, FloatArray] = field(default_factory=dict)
 
@@ -44,28 +48,44 @@ class Bands:
         return result | {f"level_{level_name(level)}": asked for level, asked in self.asked.items()}
 
 
-def coverage(y_true: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, float]:
-    """Returns the percent of true values inside their intervals, the mean width in units, and their number.
+def judged(
+    y_true: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, level: float, scale: npt.ArrayLike = np.nan
+) -> dict[str, float]:
+    """Returns what intervals are worth: see `quantile_metrics` for each score.
 
-    Values that nobody measured are left out; where none was, share and width are NaN.
+    Values that nobody measured are left out; where none was, all scores are NaN.
+
+    Args:
+        y_true: Array `(N, ...)`, NaN where nothing was observed.
+        low, high: Arrays of the same shape.
+        level: Percent that they claim to hold.
+        scale: From `mase_scale`, `(N,)`; without one there is no MSIS.
+
+    Returns:
+        `coverage` in percent, mean `width` and `winkler` in units, `msis`, and how many `values` there were.
 
     Example:
-        >>> coverage([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0])
-        {'coverage': 50.0, 'width': 2.0, 'values': 2}
+        >>> scores = judged([1.0, 5.0, np.nan], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0], level=80)
+        >>> {name: round(value, 2) for name, value in scores.items()}
+        {'coverage': 50.0, 'width': 2.0, 'winkler': 17.0, 'msis': nan, 'values': 2}
     """
     true, below, above = (np.asarray(array, np.float64) for array in (y_true, low, high))
-    known = ~np.isnan(true)
-    if not known.any():
-        return {"coverage": float("nan"), "width": float("nan"), "values": 0}
-    held = ((below <= true) & (true <= above))[known].mean()
-    return {"coverage": float(100 * held), "width": float((above - below)[known].mean()), "values": int(known.sum())}
+    known, share = ~np.isnan(true), level / 100
+    result = dict.fromkeys(("coverage", "width", "winkler", "msis"), float("nan"))
+    if known.any():
+        result["coverage"] = quantile_metrics.coverage(true, below, above)
+        result["width"] = quantile_metrics.width(below[known], above[known])
+        result["winkler"] = quantile_metrics.winkler(true, below, above, share)
+        with suppress(DataError):  # no series has a scale
+            result["msis"] = quantile_metrics.msis(true, below, above, share, scale)
+    return result | {"values": int(known.sum())}
 
 
 def sentences(table: pd.DataFrame, unit: str) -> list[str]:
     """Returns one target's coverage for people.
 
     Args:
-        table: One row for each level, with the columns of `coverage`.
+        table: One row for each level, with the columns of `judged`.
         unit: What widths are counted in; "" where nobody said.
 
     Example:

@@ -4,11 +4,13 @@ test scores of Close, in dollars
                     mae    rmse   ...
 lstm              1.310   2.003
 naive             1.200   1.950
-Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher).
+Worse than naive on 400 test days: MAE 1.310 against 1.200 dollars (9.2 % higher, p = 0.021).
+Direction at step 1: 49.8 % right (95 % interval 44.9 to 54.7); always saying up would be 53.1 %.
 Intervals of 80 % held 78.9 % of 400 true values, mean width 4.310 dollars.      where there are intervals
 """
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,7 @@ from pipelines.errors import DataError
 from ..text import aligned, number
 from .bands import sentences
 from .metrics import METRICS
-
-# Closer than this to naive is called level: no claim is made of half a percent.
-LEVEL = 0.005
+from .verdict import Verdict
 
 
 def score_table(y_true: np.ndarray, predictions: dict[str, np.ndarray], needs: dict[str, Any]) -> pd.DataFrame:
@@ -70,16 +70,18 @@ class Scores:
         model: Name of the model.
         unit: What the target is counted in; "" where nobody said.
         part: Which part of the data was scored.
-        many: How much was scored, such as "400 test days".
-        coverage: How often the model's intervals held the truth, by target and level, where it has any.
+        verdicts: What they amount to, by target.
+        coverage: What the model's intervals are worth, by target and level, where it has any.
+        how: How a backtest with several fits was made; "" where there was one.
     """
 
     table: pd.DataFrame
     model: str
     unit: str
     part: str
-    many: str
+    verdicts: dict[str, Verdict]
     coverage: pd.DataFrame | None = None
+    how: str = ""
 
     def __getitem__(self, name: str) -> pd.Series:
         """Returns the scores of one forecast by metric, averaged over targets."""
@@ -87,9 +89,20 @@ class Scores:
         return rows.mean()
 
     @property
+    def many(self) -> str:
+        """How much was scored, such as "400 test days"."""
+        return next(iter(self.verdicts.values())).many
+
+    @property
     def verdict(self) -> str:
-        """One sentence for each target: better or worse than naive, and by how much."""
-        return "\n".join(self._sentence(target) for target in self.table.index.unique("target"))
+        """One sentence for each target: better or worse than naive, by how much, and whether it may be luck."""
+        return "\n".join(str(verdict) for verdict in self.verdicts.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What else a reader should know, in sentences."""
+        several = len(self.verdicts) > 1
+        return [f"{target}: {note}" if several else note for target, v in self.verdicts.items() for note in v.notes]
 
     def to_dict(self) -> dict[str, dict[str, float | None]]:
         """Returns `{forecast: {metric: score}}`, None where the data define none; averaged over targets."""
@@ -98,14 +111,16 @@ class Scores:
 
     def __str__(self) -> str:
         lines = []
-        for target in self.table.index.unique("target"):
+        for target, verdict in self.verdicts.items():
             unit = f", in {self.unit}" if self.unit else ""
+            how = f"; {self.how}" if self.how else ""
             table: Any = self.table.xs(target, level="target")
             lines += [
-                f"{self.part} scores of {target}{unit}",
+                f"{self.part} scores of {target}{unit}{how}",
                 _lines(table),
                 *_undefined(table),
-                self._sentence(target),
+                str(verdict),
+                *verdict.notes,
                 *self._held(target),
             ]
         return "\n".join(lines)
@@ -114,26 +129,10 @@ class Scores:
         return str(self)
 
     def _repr_html_(self) -> str:
-        lines = [f"<b>{line}</b>" for line in self.verdict.splitlines()]
-        lines += [line for target in self.table.index.unique("target") for line in self._held(target)]
+        lines = [f"<b>{escape(str(verdict))}</b>" for verdict in self.verdicts.values()]
+        lines += map(escape, self.notes)
+        lines += [line for target in self.verdicts for line in self._held(target)]
         return self.table.map(number).to_html() + "".join(f"<p>{line}</p>" for line in lines)
-
-    def _sentence(self, target: str) -> str:
-        mae: Any = self.table.xs(target, level="target")["mae"]
-        mine, naive = mae[self.model], mae["naive"]
-        if np.isnan(mine) or np.isnan(naive):
-            return f"No verdict on {target}: nothing was observed on {self.many}."
-        unit = f" {self.unit}" if self.unit else ""
-        of = f" for {target}" if self.table.index.unique("target").size > 1 else ""
-        numbers = f"MAE {number(mine)} against {number(naive)}{unit}{_percent(mine, naive)}"
-        sentence = f"{_against(mine, naive).capitalize()} naive{of} on {self.many}: {numbers}."
-        bars = mae.drop(self.model)
-        best = bars.idxmin()
-        if best != "naive" and bars[best] < naive * (1 - LEVEL):
-            name = str(best).replace("_", " ")
-            numbers = f"{number(bars[best])}{unit}{_percent(mine, bars[best])}"
-            sentence += f" {_against(mine, bars[best]).capitalize()} {name}, the strongest baseline: {numbers}."
-        return sentence
 
     def _held(self, target: str) -> list[str]:
         """Returns how often the intervals held the truth, one sentence for each level."""
@@ -141,19 +140,6 @@ class Scores:
             return []
         table: Any = self.coverage.xs(target, level="target")
         return sentences(table, self.unit)
-
-
-def _against(mine: float, bar: float) -> str:
-    if abs(mine - bar) <= LEVEL * bar:
-        return "level with"
-    return "better than" if mine < bar else "worse than"
-
-
-def _percent(mine: float, bar: float) -> str:
-    if not bar:
-        return ""
-    change = 100 * (mine / bar - 1)
-    return f" ({abs(change):.1f} % {'higher' if change > 0 else 'lower'})"
 
 
 def _undefined(table: pd.DataFrame) -> list[str]:

@@ -119,7 +119,7 @@ def plot_error_by_step(backtest: Backtest, *, target: str | None = None, ax: Axe
         ax,
         steps,
         title=(
-            f"{backtest.model}: error of {target} by step, on {backtest.scores.many}",
+            f"{backtest.model}: error of {target} by step, on {backtest.many}",
             f"MAE over all steps {mine}{unit} (naive {naive})",
         ),
         xlabel="step after the cutoff",
@@ -150,9 +150,9 @@ def plot_splits(
         UnknownName: There is no such series or column.
 
     Example:
-        >>> from pipelines.splits import split
+        >>> from pipelines.splits import SplitSpec, split
         >>> panel = Panel.from_frame(pd.DataFrame({"y": np.arange(10.0)}))
-        >>> splits = split(panel)
+        >>> splits = split(panel, SplitSpec(calibration=0))
         >>> [text.get_text() for text in plot_splits(panel, splits).get_legend().get_texts()]
         ['y', 'train, 7 rows', 'validation, 1 row', 'test, 2 rows']
     """

@@ -29,6 +29,10 @@ class Progress:
         self.epochs = self.steps = 0
         self.started = 0.0
 
+    def silenced(self) -> "Progress":
+        """Returns one that says nothing, for work inside work."""
+        return Progress(quiet=True, stream=self.stream)
+
     def say(self, text: str) -> None:
         """Prints a sentence."""
         if not self.quiet:

@@ -207,6 +207,7 @@ def test_predict_prints_the_next_sessions(use):
     out = use("predict")
     assert [line.split() for line in out.splitlines()[:1]] == [
         ["unique_id", "target", "ds", "cutoff", "step", "y_pred"]
+        + ["y_pred_lo_80", "y_pred_hi_80", "y_pred_lo_95", "y_pred_hi_95"]
     ]
     assert "2008-10-15" in out
     assert "2008-10-16" in out

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from forecast import Forecaster, bundle
 from forecast.cli import main
 from forecast.evaluation.adaptive import adaptive
-from forecast.evaluation.bands import coverage
 from forecast.evaluation.intervals import Conformal, check_levels, level_name, needed
+from forecast.evaluation.quantile_metrics import coverage
 from forecast.selection import calibration_windows, scored_windows
 from forecast.uncertainty import Intervals, calibrate, usual_change
 from pipelines.errors import BundleError, ConfigError, DataError, NotFitted
@@ -394,7 +394,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def plain():
-    return Forecaster(**TINY).fit(walk(), quiet=True)
+    return Forecaster(**TINY, split={"calibration": 0}).fit(walk(), quiet=True)
 
 
 def test_a_forecast_has_ordered_ends_after_its_value(model):
@@ -488,7 +488,7 @@ def test_a_backtest_counts_how_often_its_intervals_held(model):
     assert frame.columns.tolist()[5:] == ["y_true", "y_pred", *ENDS, "naive", "seasonal_naive", "drift", "mean"]
     table = result.coverage()
     assert table.index.names == ["target", "level", "step"]
-    assert table.columns.tolist() == ["coverage", "width", "values"]
+    assert table.columns.tolist() == ["coverage", "width", "winkler", "msis", "values"]
     for (_, level, step), row in table.iterrows():
         mine = frame[frame["step"] == step]
         low, high = mine[f"y_pred_lo_{level:g}"], mine[f"y_pred_hi_{level:g}"]
@@ -673,10 +673,20 @@ def test_where_there_are_too_few_windows_for_a_level_the_others_are_there():
     assert tiny.predict().columns.tolist()[6:] == []
 
 
-def test_a_calibration_part_without_a_window_is_refused_before_training(monkeypatch):
-    monkeypatch.setattr("forecast.training.fit.fit", lambda *_: pytest.fail("it trained"))
-    with pytest.raises(DataError, match=r"The calibration part must hold one window.*Received: 1 calibration rows"):
-        Forecaster(**{**CALIBRATED, "split": {"calibration": 0.005}}).fit(walk(), quiet=True)
+def test_a_calibration_part_without_a_window_is_named_before_training_and_leaves_forecasts_without_ends(capsys):
+    model = Forecaster(**{**CALIBRATED, "split": {"calibration": 0.005}}).fit(walk())
+    said = capsys.readouterr().err
+    why = "No intervals: the calibration part of 1 rows holds no window with a future of 2 rows"
+    assert 0 < said.index(why) < said.index("epoch 1/")
+    assert model.predict().columns.tolist()[5:] == ["y_pred"]
+    with pytest.raises(ConfigError, match=r"Fit with split\.calibration=0\.1 .* or a larger share"):
+        model.predict(levels=80)
+
+
+def test_a_tenth_of_the_rows_is_for_intervals_where_nobody_says_otherwise():
+    model = Forecaster(**TINY).fit(walk(), quiet=True)
+    assert model.splits_.count("calibration") == 20
+    assert model.predict().columns.tolist()[6:] == ENDS[:2]  # 19 windows: too few for 95 %
 
 
 def test_a_later_fit_brings_its_own_intervals_or_none(model):
@@ -876,12 +886,13 @@ def naive_with_intervals(frame, lookback, horizon, **options):
     pipeline = DataPipeline(PipelineSpec(targets=("y",), window=window)).fit(panel, splits)
     rows = pipeline.transform(panel)
 
-    def predict(pipeline, rows, index):
-        return np.repeat(rows.inputs[index.cutoffs][:, None, :1], horizon, axis=1)
+    def predict(rows, index):
+        scaled = np.repeat(rows.inputs[index.cutoffs][:, None, :1], horizon, axis=1)
+        return pipeline.inverse(scaled, rows, index.cutoffs, index.series)
 
-    intervals = calibrate(pipeline, predict, rows, calibration_windows(pipeline, rows, splits), splits)
+    intervals = calibrate(predict, pipeline, rows, calibration_windows(pipeline, rows, splits), splits)
     index = scored_windows(pipeline, rows, splits, "test")
-    y_pred = pipeline.inverse(predict(pipeline, rows, index), rows, index.cutoffs, index.series)
+    y_pred = predict(rows, index)
     return index, pipeline.truth(panel, index), y_pred, intervals.bands(rows, index, y_pred, (80.0, 95.0))
 
 
@@ -897,8 +908,8 @@ def test_hourly_series_of_m4_are_held_as_often_as_promised(shared_data):
     frame = pd.concat([part.assign(ds=np.arange(len(part))) for part in parts], ignore_index=True)
     _, y_true, _, bands = naive_with_intervals(frame, 60, 24)
     for level, (low, high) in bands.ends.items():
-        assert abs(coverage(y_true, low, high)["coverage"] - level) < 2
-        steps = [coverage(y_true[:, h], low[:, h], high[:, h])["coverage"] for h in range(24)]
+        assert abs(coverage(y_true, low, high) - level) < 2
+        steps = [coverage(y_true[:, h], low[:, h], high[:, h]) for h in range(24)]
         assert max(abs(np.array(steps) - level)) < 5  # step 24 is a season ahead: its errors are few and large
         assert np.mean(abs(np.array(steps) - level)) < 1
 
@@ -908,9 +919,9 @@ def test_hourly_series_of_m4_are_held_as_often_as_promised(shared_data):
 def test_six_stocks_are_held_as_often_as_promised_and_better_where_drift_is_followed(shared_data, lookback, horizon):
     index, y_true, y_pred, bands = naive_with_intervals(six_tickers(shared_data), lookback, horizon, calendar="XNYS")
     for level, (low, high) in bands.ends.items():
-        assert abs(coverage(y_true, low, high)["coverage"] - level) < 2
+        assert abs(coverage(y_true, low, high) - level) < 2
         got = adaptive(bands.conformal, y_true, y_pred, bands.scale, level, cutoffs=index.cutoffs, series=index.series)
-        assert abs(coverage(y_true, got.low, got.high)["coverage"] - level) < 0.5
+        assert abs(coverage(y_true, got.low, got.high) - level) < 0.5
 
 
 @pytest.mark.shared_data

@@ -48,8 +48,8 @@ def a_backtest(panel, horizon=3, part="test", first=40, end=None, only=None, gap
     naive = base + 0 * rise
     y_pred = {"lstm": base + (steps + np.arange(1, horizon + 1))[None, :, None], "naive": naive, "drift": naive + 0.5}
     y_pred |= {"mean": naive - 100}
-    scales = {name: np.ones((len(index), 1)) for name in ("mase_scale", "rmsse_scale")}
-    return Backtest(panel, index, ("Close",), y_true, y_pred, naive[:, 0], scales, part, "dollars")
+    training = {name: np.ones((len(index), 1)) for name in ("mase_scale", "rmsse_scale", "low", "high")}
+    return Backtest(panel, index, ("Close",), y_true, y_pred, naive[:, 0], training, part, "dollars")
 
 
 def lines(ax):
@@ -166,7 +166,7 @@ def test_one_step_forecasts_that_were_not_made_are_gaps():
         backtest.y_true[keep],
         {name: y[keep] for name, y in backtest.y_pred.items()},
         backtest.last[keep],
-        {name: y[keep] for name, y in backtest.scales.items()},
+        {name: y[keep] for name, y in backtest.training.items()},
         "test",
         "",
     )
@@ -390,7 +390,7 @@ def test_the_parts_are_shaded_where_the_rows_are_cut_and_say_how_many_rows_they_
 
 def test_an_empty_part_is_not_in_the_picture():
     panel = a_panel(series=2)
-    ax = plotting.plot_splits(panel, split(panel), series="s1")
+    ax = plotting.plot_splits(panel, split(panel, SplitSpec(calibration=0.0)), series="s1")
     assert not any("calibration" in label for label in legend(ax))
     assert "Close of s1 (1 of 2 series): 60 rows" in ax.get_title()
 
@@ -516,7 +516,7 @@ def test_a_trained_forecaster_draws_every_kind():
     assert "lstm on later rows" in lines(model.plot("fit", series="s1"))
     assert "best epoch, " in "".join(legend(model.plot("history")))
     assert lines(model.plot("error_by_step"))["lstm"][0].tolist() == [1, 2]
-    assert "train, 49 rows" in legend(model.plot("splits", series="s1"))
+    assert "train, 42 rows" in legend(model.plot("splits", series="s1"))
     with pytest.raises(UnknownName, match="No series is called 's7'"):
         model.plot(series="s7")
     with pytest.raises(ConfigError, match="`cutoff` is for a forecast of a backtest, `steps` for the future"):
