@@ -45,7 +45,7 @@ def forecasts(trial: Trial) -> list[Check]:
             continue
         parts.append(part)
         for t in range(trial.tries):
-            first = trial.among(before.index, t)
+            first = trial.among(before.index, trial.share(t))
             after = _backtest(trial.few.attach(trial.poisoned(first, t)), part)
             for check, found in _compared(trial, before, after, first, t).items():
                 counts[check] += int((before.index.cutoffs < first[before.index.series]).sum())
@@ -151,8 +151,8 @@ def _moves(trial: Trial, before: Backtest, column: str, first: np.ndarray, t: in
 
 def _live(trial: Trial, before: Backtest) -> list[str]:
     """Returns how forecasts made from rows up to a cutoff alone differ from the backtest's."""
-    first, panel = trial.among(before.index, 0), trial.panel
-    spec, H, G = trial.pipeline.spec, before.index.spec.horizon, before.index.spec.gap
+    first, panel = trial.among(before.index, 0.5), trial.panel
+    H, G = before.index.spec.horizon, before.index.spec.gap
     until = np.minimum(first, panel.offsets[1:] - G - H)
     which = np.flatnonzero(before.index.cutoffs == until[before.index.series] - 1)
     if not len(which):
@@ -160,7 +160,7 @@ def _live(trial: Trial, before: Backtest) -> list[str]:
     chosen = before.index.series[which].tolist()
     rows = panel.take(chosen)
     ends = rows.offsets[:-1] + (until - panel.offsets[:-1])[chosen]
-    future = _frame(rows, ends, G + H) if spec.known else None
+    future = _frame(rows, ends, G + H) if "known" in trial.few.fitted_.inputs else None
     live = trial.few.predict(data=rows.until(ends), future=future, levels=())
     told = before.frame()
     keys = ["unique_id", "target", "ds", "cutoff", "step"]
@@ -168,7 +168,7 @@ def _live(trial: Trial, before: Backtest) -> list[str]:
     apart = (both["y_pred"] - both["y_pred_told"]).abs()
     if not (apart > LIVE * both["y_pred_told"].abs().max()).any():
         return []
-    worst = both.loc[apart.idxmax()]
+    worst = both.iloc[int(apart.argmax())]
     return [
         f"Made live, from rows up to {worst['cutoff']} alone, the forecast of {worst['target']} of "
         f"{worst['unique_id']}, step {worst['step']}, is {number(worst['y_pred'])}; the backtest has "

@@ -124,15 +124,16 @@ def _feature(
     other = values.copy()
     for c in range(values.shape[1]):
         other[first:, c] = changed(values[first:, c], t, random)
-    whole = _computed(feature, values, stamps)  # (T, columns)
+    whole = feature.compute(values.copy(), stamps)  # (T, columns)
     ahead = trial.reach if feature.known else 0  # what claims to be known ahead must be
     kept = slice(feature.warmup, first + ahead)
-    gone = moved(whole[kept], _computed(feature, other, stamps)[kept])
+    poisoned = feature.compute(other, stamps)
+    gone = moved(whole[kept], poisoned[kept])
     unknown = trial.unknown(trial.panel.offsets[:-1] + first, s)
     if gone.any():
         row, c = np.argwhere(gone)[0]
         at = start + feature.warmup + int(row)
-        far = difference(whole[kept][row, c], _computed(feature, other, stamps)[kept][row, c])
+        far = difference(whole[kept][row, c], poisoned[kept][row, c])
         claim = " It says that it is known ahead." if ahead and at - start >= first else ""
         return (
             f"Feature {feature.name!r}: {feature.columns[c]} at {trial.at(at, s)} moved by {far} when {unknown}.{claim}"
@@ -140,7 +141,7 @@ def _feature(
     begin = first - LIVE - feature.warmup
     if begin < 0:
         return None
-    few = _computed(feature, values[begin:first], stamps[begin:first])[feature.warmup :]  # (LIVE, columns)
+    few = feature.compute(values[begin:first], stamps[begin:first])[feature.warmup :]  # (LIVE, columns)
     for c, name in enumerate(feature.columns):
         long = whole[first - LIVE : first, c]
         apart = float(np.nanmax(np.abs(few[:, c] - long), initial=0.0))
@@ -150,15 +151,6 @@ def _feature(
                 f"only the {feature.warmup} rows of its warm-up lie before: it sees more rows than it says."
             )
     return None
-
-
-def _computed(feature: Feature, values: np.ndarray, stamps: Stamps) -> np.ndarray:
-    try:
-        return np.asarray(feature.compute(values.copy(), stamps), np.float64)
-    except Exception as error:
-        raise DataError(
-            f"A feature must compute something of any numbers. Received from {feature.name!r}: {error!r}"
-        ) from error
 
 
 def splits(trial: Trial) -> Check:

@@ -99,10 +99,16 @@ class Trial:
         window = self.pipeline.spec.window
         return window.gap + window.horizon
 
+    def share(self, t: int) -> float:
+        """Returns a number from 0 to 1 for try `t`: tries are spread."""
+        return float((t + np.random.default_rng((self.seed, t)).random()) / self.tries)
+
     def cuts(self, t: int) -> np.ndarray:
         """Returns the first unknown row of each series `(S,)`, in try `t`: after one stamp where there are dates."""
-        share = 0.3 + 0.65 * (t + np.random.default_rng((self.seed, t)).random()) / self.tries
-        panel = self.panel
+        panel, pipeline = self.panel, self.pipeline
+        settled = (pipeline.warmup + pipeline.spec.window.lookback) / max(1, int(np.diff(panel.offsets).max()))
+        low = min(max(0.3, settled), 0.9)
+        share = low + (0.95 - low) * self.share(t)
         if panel.dated:
             return self.after(int(np.quantile(panel.ds, share, method="lower")))
         return panel.offsets[:-1] + np.maximum(1, (share * np.diff(panel.offsets)).astype(np.int64))
@@ -113,9 +119,8 @@ class Trial:
         spans = [panel.rows(s) for s in range(len(panel.ids))]
         return np.array([span.start + np.searchsorted(panel.ds[span], stamp, side="right") for span in spans])
 
-    def among(self, index: WindowIndex, t: int) -> np.ndarray:
-        """Returns the first unknown row of each series `(S,)` after one of the cutoffs of an index, in try `t`."""
-        share = (t + np.random.default_rng((self.seed, t)).random()) / self.tries
+    def among(self, index: WindowIndex, share: float) -> np.ndarray:
+        """Returns the first unknown row of each series `(S,)` after such a share of the cutoffs of an index."""
         panel = self.panel
         if panel.dated:
             return self.after(int(np.quantile(panel.ds[index.cutoffs], share, method="lower")))
@@ -185,10 +190,14 @@ def changed(values: np.ndarray, t: int, random: np.random.Generator) -> np.ndarr
 def moved(before: np.ndarray, after: np.ndarray, noise: float = 0.0) -> np.ndarray:
     """Returns where two arrays differ, to the last bit, or by more than `noise`; NaN equals NaN.
 
+    Arrays of two shapes differ everywhere.
+
     Example:
         >>> moved(np.array([1.0, np.nan, 3.0]), np.array([1.0, np.nan, 3.5]))
         array([False, False,  True])
     """
+    if before.shape != after.shape:
+        return np.ones(before.shape, bool)
     same = (before == after) | (np.isnan(before) & np.isnan(after))
     return ~same if not noise else ~same & ~(np.abs(before - after) <= noise)
 

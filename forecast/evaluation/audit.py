@@ -131,8 +131,8 @@ def audit(
 
     Example:
         >>> import forecast
-        >>> model = forecast.Forecaster(target="Close", lookback=8, training={"epochs": 1})
-        >>> found = forecast.audit(model.fit("sample:goog", quiet=True))
+        >>> model = forecast.Forecaster(lookback=8, training={"epochs": 1})
+        >>> found = forecast.audit(model.fit("synthetic:sine?rows=200&noise=0.1", quiet=True))
         >>> found.passed
         True
     """
