@@ -5,8 +5,9 @@
     known             .    .  |  .    .   x         only beyond gap + horizon: nearer rows are known ahead
 
 Rows are changed in three ways, in turn: raised (7 v + 1000), turned upside down (three times as far), and shuffled
-(half as high). Where a column is above zero it stays above zero, and what is missing stays missing, so that whatever
-may be asked of the rows can still be done with them.
+(half as high). Whatever may be asked of the rows can still be done with them: what is above zero stays above zero,
+what is missing stays missing, and of a few whole numbers, such as codes, another one is taken; not of a target's,
+because a range of the same numbers is the same range.
 
 Axes: `S` series, `R` rows of all series, `T` rows of one, `C` columns.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..forecaster import Forecaster
 
 SHOWN = 5  # leaks of one check that are spelled out
+CODES = 20  # different numbers of a column, at most, that may be codes
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,16 @@ class Trial:
             reach: How many more rows of known covariates are known; gap + horizon by default.
         """
         panel, random = panel or self.panel, np.random.default_rng((self.seed, t))
-        values = np.array(panel.values)
+        values, targets = np.array(panel.values), self.pipeline.spec.targets
         ahead = self.reach if reach is None else reach
-        for s in range(len(panel.ids)):
-            for c, name in enumerate(panel.columns):
-                if only is None or name in only:
-                    begin = int(first[s]) + (ahead if name in self.pipeline.spec.known else 0)
-                    rows = slice(begin, panel.rows(s).stop)
-                    values[rows, c] = changed(values[rows, c], t, random)
+        for c, name in enumerate(panel.columns):
+            if only is not None and name not in only:
+                continue
+            codes = None if name in targets else _codes(values[:, c])
+            for s in range(len(panel.ids)):
+                begin = int(first[s]) + (ahead if name in self.pipeline.spec.known else 0)
+                rows = slice(begin, panel.rows(s).stop)
+                values[rows, c] = changed(values[rows, c], t, random, codes)
         return replace(panel, values=values)
 
     def data_columns(self) -> list[str]:
@@ -171,8 +175,8 @@ class Trial:
         return f"rows after {self.panel.stamp(int(self.panel.ds[max(int(first[s]) - 1, 0)]), s)} changed"
 
 
-def changed(values: np.ndarray, t: int, random: np.random.Generator) -> np.ndarray:
-    """Returns other values `(T,)`, in one of three ways; NaN stays where it is.
+def changed(values: np.ndarray, t: int, random: np.random.Generator, codes: np.ndarray | None = None) -> np.ndarray:
+    """Returns other values `(T,)`, in one of three ways, or other codes; NaN stays where it is.
 
     Example:
         >>> changed(np.array([1.0, np.nan, 3.0, 2.0]), 1, np.random.default_rng(0))
@@ -183,8 +187,18 @@ def changed(values: np.ndarray, t: int, random: np.random.Generator) -> np.ndarr
     if not len(x):
         return values
     result = values.copy()
-    result[known] = (7 * x + 1000, 3 * (x.min() + x.max() - x), 0.5 * random.permutation(x))[t % 3]
+    if codes is not None:
+        result[known] = codes[(np.searchsorted(codes, x) + 1 + t % (len(codes) - 1)) % len(codes)]
+        return result
+    turned = (3 if x.min() >= 0 else 1) * (x.min() + x.max() - x)
+    result[known] = (7 * x + 1000, turned, 0.5 * random.permutation(x))[t % 3]
     return result
+
+
+def _codes(values: np.ndarray) -> np.ndarray | None:
+    """Returns the numbers that a column `(R,)` consists of, where they are few and whole."""
+    found = np.unique(values[~np.isnan(values)])
+    return found if 2 <= len(found) <= CODES and (found == np.round(found)).all() else None
 
 
 def moved(before: np.ndarray, after: np.ndarray, noise: float = 0.0) -> np.ndarray:
