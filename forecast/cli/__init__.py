@@ -22,6 +22,7 @@ from . import (
     predict,
     quickstart,
     sources,
+    stock,
     train,
 )
 
@@ -40,6 +41,7 @@ for module in (
     backtest,
     audit,
     plot,
+    stock,
     export,
     bench,
     describe,
