@@ -181,8 +181,15 @@ def _legend(ax: Axes, width: float) -> int:
         return 0
     order = sorted(range(len(labels)), key=lambda i: isinstance(handles[i], Patch))  # lines first, then what is shaded
     handles, labels = [handles[i] for i in order], [labels[i] for i in order]
-    wanted = sum(0.078 * len(label) + 0.48 for label in labels)
-    rows = min(len(labels), math.ceil(wanted / width))
+    wanted = [0.078 * len(label) + 0.48 for label in labels]
+    rows = next(
+        (
+            rows
+            for rows in range(1, len(labels))
+            if sum(max(column) for column in np.array_split(wanted, math.ceil(len(labels) / rows))) <= width
+        ),
+        len(labels),
+    )
     legend = ax.legend(
         handles,
         labels,
