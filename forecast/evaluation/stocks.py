@@ -2,15 +2,15 @@
 
     lstm: 60 rows of Open, High, Low, Close, Volume to the next 5 of Close, on 672 test days
                     mae  of_naive  p_value  direction  95 % interval  up_share  correlation  moves
-      AAPL  lstm   2.141     1.008     0.968       49.6   41.3 to 58.0      55.6        -0.11    135
-            naive  2.125     1.000         -          -              -      55.6            -    135
-            arima  2.133     1.004     0.997       47.4   39.2 to 55.8      55.6         0.00    135
-    lstm is not shown to beat naive on AAPL: MAE 2.141 against 2.125 (0.8 % higher, p = 0.97); its error is not below
+      AAPL  lstm   2.141     1.008    0.087       49.6   41.3 to 58.0      55.6        -0.11    135
+            naive  2.125     1.000        -          -              -      55.6            -    135
+            arima  2.133     1.004    0.023       47.4   39.2 to 55.8      55.6         0.00    135
+    lstm is not shown to beat naive on AAPL: MAE 2.141 against 2.125 (0.8 % higher, p = 0.09); its error is not below
     that of arima; its direction over 5 rows is not shown to be better than always saying up.
 
 Errors are over all steps, and p comes from the verdict. Directions are of the whole move, to the last step, and of
-cutoffs whose futures do not overlap. The best of many stocks looks good by luck alone: before the sentence claims
-anything, p is Holm's over all stocks, and the interval of a direction Bonferroni's.
+cutoffs whose futures do not overlap. The best of many stocks looks good by luck alone: in the sentence p is multiplied
+by the number of stocks, and the interval of a direction is as much surer (Bonferroni).
 
 This module trains nothing and reads no data.
 """
@@ -28,7 +28,6 @@ from pipelines.errors import ForecastError
 from ..text import aligned, number
 from .backtest import Backtest
 from .moves import Moves, moves
-from .significance import holm
 from .verdict import Against
 
 BARS = ("naive", "arima")
@@ -206,9 +205,7 @@ class Stocks:
         known = [(stock, one) for stock in self.stocks if (one := stock.beside[model]) is not None]
         if not known:
             return f"{model} was not scored: nothing was observed"
-        p = np.array([one.p_value for _, one in known])
-        p[~np.isnan(p)] = holm(p[~np.isnan(p)])
-        known = [(stock, replace(one, p_value=float(p[i]))) for i, (stock, one) in enumerate(known)]
+        known = [(stock, replace(one, p_value=float(np.minimum(tried * one.p_value, 1)))) for stock, one in known]
         better = [(stock, one) for stock, one in known if one.outcome == "better"]
         stock, one = min(better or known, key=lambda pair: pair[1].change)
         size = one.size if tried == 1 or one.outcome == "untested" else f"{one.size[:-1]} for {tried} tries)"
