@@ -28,8 +28,7 @@ from ..text import number
 from ._poison import SHOWN, Check, Trial, changed, difference, moved
 from .foresight import foresight
 
-LAGS = 20  # rows beyond the horizon that columns are compared with
-MOST = 1000
+NEAR = 61  # rows that columns are compared with: the next, and those around the horizon
 NEWEST = 2000  # rows of a series that are compared, at most
 SETTLED = 4 * float(np.finfo(np.float32).eps)  # of a feature's largest value: what warm-up may leave
 LIVE = 20  # rows that are computed from warm-up rows alone
@@ -39,18 +38,18 @@ def columns(trial: Trial) -> Check:
     """Looks for columns that know the target's later rows, see `foresight`."""
     panel, spec, leaks = trial.panel, trial.pipeline.spec, list[str]()
     names = [name for name in trial.data_columns() if name not in spec.targets[:1]]
+    rows_ahead = sorted({*range(1, NEAR), *range(max(1, trial.reach - NEAR // 2), trial.reach + NEAR // 2)})
     for name, target in ((name, target) for name in names for target in spec.targets if name != target):
         ahead = trial.reach if name in spec.known else 0  # at row t, row t + ahead is known
         for s in range(len(panel.ids)):
             rows = slice(max(panel.rows(s).start, panel.rows(s).stop - NEWEST), panel.rows(s).stop)
             x, y = (panel.values[rows, panel.column(c)].astype(np.float64) for c in (name, target))
-            found = foresight(x[ahead:], y[: len(y) - ahead], min(MOST, trial.reach + LAGS))
-            if found:
+            if found := foresight(x[ahead:], y[: len(y) - ahead], rows_ahead):
                 by = found.rows - ahead
                 row = "the same row" if not by else f"row t{by:+d}"
-                how = "equals" if found.how == "equals" else f"moves with (correlation {found.correlation:.4f})"
+                how = "" if found.how == "equals" else f" (correlation {found.correlation:.4f})"
                 end = "it is given as known ahead, which nobody knows" if by <= 0 else "it knows the future"
-                leaks.append(f"Column {name!r} at row t {how} {target} at {row}: {end}. Leave it out.")
+                leaks.append(f"Column {name!r} at row t {found.how} {target} at {row}{how}: {end}. Leave it out.")
                 break
     if not names:
         return Check("columns", "there are none beside the target", possible=False)

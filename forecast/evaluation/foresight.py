@@ -13,6 +13,7 @@ Axes: `T` rows of one series.
 """
 
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from .baselines import FloatArray
 ALIKE = 0.999  # the correlation from which a column knows
 EXPLAINED = 0.99  # the correlation with rows up to the cutoff from which these explain it
 PAIRS = 30  # rows that it takes to say so
+BACK = 60  # rows up to the cutoff that may explain it
 
 
 class Foresight(NamedTuple):
@@ -33,7 +35,7 @@ class Foresight(NamedTuple):
     rows: int
 
 
-def foresight(column: npt.ArrayLike, target: npt.ArrayLike, lags: int) -> Foresight | None:
+def foresight(column: npt.ArrayLike, target: npt.ArrayLike, ahead: Iterable[int]) -> Foresight | None:
     """Returns how a column at row t tells the target at a later row; None where it does not.
 
     Compared are values, where the target moves; and correlations of the column's changes with the target's, and of the
@@ -42,17 +44,17 @@ def foresight(column: npt.ArrayLike, target: npt.ArrayLike, lags: int) -> Foresi
     Args:
         column: Array `(T,)`, what is known at each row; NaN where nothing is.
         target: Array `(T,)`, likewise.
-        lags: Rows to look ahead, and back for what explains it.
+        ahead: How many rows later to look, such as `range(1, 61)`.
 
     Example:
         >>> target = np.random.default_rng(0).normal(size=200).cumsum()
-        >>> foresight(np.roll(target, -1), target, lags=5)
+        >>> foresight(np.roll(target, -1), target, range(1, 6))
         Foresight(how='equals', correlation=1.0, rows=1)
-        >>> foresight(np.roll(target, 1), target, lags=5)
+        >>> foresight(np.roll(target, 1), target, range(1, 6))
     """
     x, y = (np.asarray(values, np.float64) for values in (column, target))
-    lags = min(lags, len(x) - PAIRS - 1)
-    future, past = range(1, lags + 1), range(-lags, 1)
+    future = [h for h in ahead if 1 <= h < len(x) - PAIRS]
+    past = range(-min(BACK, max(0, len(x) - PAIRS - 1)), 1)
     equal = [h for h in future if _equal(x, y, h)]
     if equal and not any(_equal(x, y, h) for h in past):
         return Foresight("equals", 1.0, equal[0])
