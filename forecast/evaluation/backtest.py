@@ -102,6 +102,26 @@ class Backtest:
         columns |= {} if self.bands is None else self.bands.columns()
         return long_frame(self.panel, self.index, self.targets, columns | dict(baselines))
 
+    def one(self, unique_id: str) -> "Backtest":
+        """Returns the backtest of one series.
+
+        Raises:
+            UnknownName: There is no forecast of such a series.
+        """
+        found = {self.panel.ids[s]: which for s, which in by_series(self.index)}
+        if unique_id not in found:
+            raise UnknownName.of("series", unique_id, tuple(found)[:50])
+        which = found[unique_id]
+        return replace(
+            self,
+            index=self.index[which],
+            y_true=self.y_true[which],
+            y_pred={name: y[which] for name, y in self.y_pred.items()},
+            last=self.last[which],
+            training={name: fact[which] for name, fact in self.training.items()},
+            bands=None if self.bands is None else self.bands[which],
+        )
+
     def coverage(self, by: str | None = "step") -> pd.DataFrame:
         """Returns how often intervals held the truth, and what they are worth: see `bands.judged`.
 
@@ -114,7 +134,7 @@ class Backtest:
         Raises:
             ConfigError: There are no intervals, or `by` is none of these.
         """
-        ends = self._bands().ends
+        ends = self.intervals().ends
         parts: dict[Any, tuple[Any, Any]]
         if by is None:
             parts = {"": (slice(None), slice(None))}
@@ -225,7 +245,7 @@ class Backtest:
         Raises:
             ConfigError: There are no intervals, several fits made them, or `gamma` is out of range.
         """
-        bands, index = self._bands(), self.index
+        bands, index = self.intervals(), self.index
         if bands.conformal is None:
             raise ConfigError(
                 f"Intervals follow drift where one fit made them. Received: a backtest of {self.how}, which "
@@ -240,7 +260,8 @@ class Backtest:
         ends = {level: (one.low, one.high) for level, one in found.items()}
         return replace(self, bands=replace(bands, ends=ends, asked={level: one.level for level, one in found.items()}))
 
-    def _bands(self) -> Bands:
+    def intervals(self) -> Bands:
+        """Returns the intervals; ConfigError where there are none."""
         if self.bands is None:
             raise ConfigError(
                 f"This backtest must have intervals. Received: none, of the {self.part} part. Fit with "

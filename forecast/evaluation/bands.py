@@ -38,6 +38,14 @@ class Bands:
     ends: Ends
     asked: dict[float, FloatArray] = field(default_factory=dict)
 
+    def __getitem__(self, which: slice) -> "Bands":
+        return Bands(
+            self.conformal,
+            None if self.scale is None else self.scale[which],
+            {level: (low[which], high[which]) for level, (low, high) in self.ends.items()},
+            {level: asked[which] for level, asked in self.asked.items()},
+        )
+
     def columns(self) -> dict[str, FloatArray]:
         """Returns the columns of a frame: `y_pred_lo_80, y_pred_hi_80, ...`; and `level_80, ...` of adaptive ones."""
         result = {

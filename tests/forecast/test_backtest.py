@@ -184,6 +184,15 @@ def test_many_series_are_counted_by_stamp_and_by_series(months):
     assert f" on {stamps} test months of 8 series: MAE " in scores.verdict
 
 
+def test_one_series_is_scored_as_if_it_stood_alone(months):
+    result, name = months.backtest(), months.panel_.ids[3]
+    alone, frame = result.one(name), result.frame()
+    pd.testing.assert_frame_equal(alone.frame(), frame[frame["unique_id"] == name].reset_index(drop=True))
+    assert alone.scores["lstm"]["mae"] == pytest.approx(result.by("series").loc[(name, "Close", "lstm"), "mae"])
+    with pytest.raises(UnknownName, match="No series is called 'nobody'"):
+        result.one("nobody")
+
+
 def test_nothing_is_scored_before_fit():
     with pytest.raises(NotFitted):
         Forecaster(**TINY).backtest("sample:goog")
