@@ -188,7 +188,7 @@ def test_one_series_is_scored_as_if_it_stood_alone(months):
     result, name = months.backtest(), months.panel_.ids[3]
     alone, frame = result.one(name), result.frame()
     pd.testing.assert_frame_equal(alone.frame(), frame[frame["unique_id"] == name].reset_index(drop=True))
-    assert alone.scores["lstm"]["mae"] == pytest.approx(result.by("series").loc[(name, "Close", "lstm"), "mae"])
+    assert alone.scores["lstm"]["mae"] == pytest.approx(result.by("series").loc[(name, alone.targets[0], "lstm"), "mae"])
     with pytest.raises(UnknownName, match="No series is called 'nobody'"):
         result.one("nobody")
 
