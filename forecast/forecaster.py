@@ -275,10 +275,10 @@ class Forecaster:
     # --- show and keep ------------------------------------------------------------------------------------------
 
     def plot(self, kind: str = "forecast", data: Data | None = None, **options: Any) -> Axes:
-        """Draws one of: "forecast", "fit", "history", "error_by_step", "splits"; returns matplotlib Axes.
+        """Draws a picture, by default the last forecast beside what happened; returns matplotlib Axes.
 
         Args:
-            kind: Which picture.
+            kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals" or "coverage".
             data: Rows to draw, by default those of `fit`.
             options: Such as `series="AAPL"`; see `forecast.plotting`.
         """

@@ -14,7 +14,10 @@ def plot(
     name: BundleArgument,
     data: SomeData = None,
     kind: Annotated[
-        str, typer.Option("--kind", "-k", help="forecast, fit, history, error_by_step or splits.")
+        str,
+        typer.Option(
+            "--kind", "-k", help="forecast, fit, history, error_by_step, splits, moves, intervals or coverage."
+        ),
     ] = "forecast",
     series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")] = Path("forecast.png"),

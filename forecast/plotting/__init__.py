@@ -5,6 +5,9 @@
     draw(forecaster, "history")        loss by epoch
     draw(forecaster, "error_by_step")  MAE by step of the horizon, beside naive
     draw(forecaster, "splits")         which rows are for training, validation, calibration and test
+    draw(forecaster, "moves")          predicted against realised moves from the cutoff
+    draw(forecaster, "intervals")      the ends of intervals over time, and what they missed
+    draw(forecaster, "coverage")       how often intervals held lately, fixed and adaptive
     plot_parity(y_keras, y_file)       an exported file beside the network that it came from
 
 Each function takes an `ax` to draw on and returns matplotlib Axes; `ax.figure.savefig("picture.png")` keeps it. Truth
@@ -27,9 +30,11 @@ from pipelines.errors import ConfigError, DataError
 from pipelines.panel import Panel
 
 from ..evaluation.intervals import level_name
+from ..evaluation.moves import checked_step
 from . import _picked as picked
 from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
+from ._moves import plot_coverage, plot_intervals, plot_moves
 from ._parity import parity_png, plot_parity
 
 if TYPE_CHECKING:
@@ -43,11 +48,14 @@ if TYPE_CHECKING:
 __all__ = [
     "draw",
     "parity_png",
+    "plot_coverage",
     "plot_error_by_step",
     "plot_fit",
     "plot_forecast",
     "plot_future",
     "plot_history",
+    "plot_intervals",
+    "plot_moves",
     "plot_parity",
     "plot_splits",
 ]
@@ -58,7 +66,7 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
 
     Args:
         forecaster: A fitted one.
-        kind: "forecast", "fit", "history", "error_by_step" or "splits".
+        kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals" or "coverage".
         options: Of each kind:
             forecast: `part` ("test"), `series`, `target`, `cutoff`, `past`; with `steps` (and `future`), or where the
                 part holds no window, the real future is drawn.
@@ -66,6 +74,9 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
             history: none.
             error_by_step: `part` ("test"), `target`.
             splits: `series`, `target`.
+            moves: `part` ("test"), `series`, `target`, `step`.
+            intervals: `series`, `target`, `step`, `level`, `adaptive` (False), of the test part.
+            coverage: `series`, `target`, `step`, `level`, `lately`, of the test part.
             Every kind takes `ax`.
 
     Raises:
@@ -244,8 +255,7 @@ def plot_fit(
         raise ConfigError(f"`backtests` must be one or more, of the same rows. Received: {counts}")
     one = backtests[0]
     panel, horizon, model = one.panel, one.index.spec.horizon, one.model
-    if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 1 <= step <= horizon:
-        raise ConfigError(f"`step` must be an integer from 1 to the horizon, {horizon}. Received: {step!r}")
+    step = checked_step(step, horizon)
     s, k = picked.series_and_target(backtests, series, target)
     span = panel.rows(s)
     x = picked.stamps(panel, s, span)

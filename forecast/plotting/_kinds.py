@@ -21,6 +21,7 @@ from pipelines.windows import WindowIndex
 
 from .. import plotting
 from . import _picked as picked
+from ._moves import LATELY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,6 +138,46 @@ def _draw_splits(
     )
 
 
+def _draw_moves(
+    forecaster: Forecaster,
+    part: str = "test",
+    series: str | None = None,
+    target: str | None = None,
+    step: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    backtest = _backtest(forecaster, part, series)
+    return plotting.plot_moves(backtest, series=series, target=target, step=step, ax=ax)
+
+
+def _draw_intervals(
+    forecaster: Forecaster,
+    series: str | None = None,
+    target: str | None = None,
+    step: int = 1,
+    level: float | None = None,
+    adaptive: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    backtest = _backtest(forecaster, "test", series)
+    backtest = backtest.adaptive() if adaptive else backtest
+    return plotting.plot_intervals(backtest, series=series, target=target, step=step, level=level, ax=ax)
+
+
+def _draw_coverage(
+    forecaster: Forecaster,
+    series: str | None = None,
+    target: str | None = None,
+    step: int = 1,
+    level: float | None = None,
+    lately: int = LATELY,
+    ax: Axes | None = None,
+) -> Axes:
+    backtest = _backtest(forecaster, "test", series)
+    both = backtest, backtest.adaptive()
+    return plotting.plot_coverage(*both, series=series, target=target, step=step, level=level, lately=lately, ax=ax)
+
+
 def _backtest(forecaster: Forecaster, part: str, series: str | None, cutoffs: int | None = None) -> Backtest:
     """Returns the backtest of one series: the named one, or the first that has a window."""
     panel = forecaster.panel_
@@ -162,4 +203,7 @@ _KINDS: dict[str, Callable[..., Axes]] = {
     "history": _draw_history,
     "error_by_step": _draw_error_by_step,
     "splits": _draw_splits,
+    "moves": _draw_moves,
+    "intervals": _draw_intervals,
+    "coverage": _draw_coverage,
 }

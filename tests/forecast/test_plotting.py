@@ -1,6 +1,7 @@
 import doctest
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from matplotlib.figure import Figure
 import forecast
 from forecast import plotting
 from forecast.evaluation.backtest import Backtest
+from forecast.evaluation.bands import Bands
 from forecast.plotting import _diagnostics, _style
+from forecast.plotting._kinds import _KINDS
 from pipelines.errors import ConfigError, DataError, NotFitted, UnknownName
 from pipelines.panel import Panel
 from pipelines.splits import SplitSpec, split
@@ -395,6 +398,95 @@ def test_an_empty_part_is_not_in_the_picture():
     assert "Close of s1 (1 of 2 series): 60 rows" in ax.get_title()
 
 
+# --- moves and intervals over time --------------------------------------------------------------------------------
+
+
+def with_intervals(backtest, half=2.0, last=0):
+    """Intervals of 80 % around naive, `half` to either side; of 95 % twice as wide. They miss all `last` rows."""
+    naive = backtest.y_pred["naive"]
+    shift = np.where(np.arange(len(naive)) >= len(naive) - last, 500.0, 0.0)[:, None, None]
+    ends = {level: (naive - by + shift, naive + by + shift) for level, by in ((80.0, half), (95.0, 2 * half))}
+    return replace(backtest, bands=Bands(None, None, ends))
+
+
+def test_moves_are_percent_of_the_value_at_the_cutoff_and_share_no_row():
+    panel = a_panel()
+    ax = plotting.plot_moves(a_backtest(panel))
+    x, y = lines(ax)["a move by lstm"]
+    cutoffs = np.arange(39, 57, 3)  # rows, and values: every third of 18
+    np.testing.assert_allclose(x, 100 * 3 / cutoffs)
+    np.testing.assert_allclose(y, 100 * 6 / cutoffs, rtol=1e-6)  # 3 rows and 3 too high
+    assert ax.get_xlim() == ax.get_ylim()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("realised move, %", "predicted move, %")
+    assert ax.get_title().startswith("lstm: Close, 6 moves over 3 steps\n")
+    assert "direction 100.0 % right (95 % interval 61.0 to 100.0; up 100.0 %)" in ax.get_title()
+    at_one = lines(plotting.plot_moves(a_backtest(panel), step=1))["a move by lstm"][0]
+    np.testing.assert_allclose(at_one, 100 / np.arange(39, 57))
+
+
+def test_moves_of_values_below_zero_are_in_units():
+    backtest = a_backtest(a_panel())
+    lower = replace(backtest, y_true=backtest.y_true - 50, last=backtest.last - 50)
+    ax = plotting.plot_moves(lower)
+    assert set(lines(ax)["a move by lstm"][0]) == {3.0}
+    assert ax.get_xlabel() == "realised move, dollars"
+    assert "correlation" not in ax.get_title()
+
+
+def test_moves_of_one_series_of_many_are_of_that_series():
+    ax = plotting.plot_moves(a_backtest(a_panel(series=2)), series="s1")
+    np.testing.assert_allclose(lines(ax)["a move by lstm"][0], 300 / np.arange(1039, 1057, 3))
+    assert "Close of s1 (1 of 2 series)" in ax.get_title()
+
+
+def test_intervals_over_time_show_their_ends_and_what_they_missed():
+    panel = a_panel()
+    backtest = with_intervals(a_backtest(panel), half=2.0)  # step 3 is 3 above naive: missed by 80 %, held by 95 %
+    ax = plotting.plot_intervals(backtest, step=3)
+    x, y = lines(ax)["missed, 18 of 18"]
+    np.testing.assert_array_equal(y, np.arange(42, 60))
+    np.testing.assert_array_equal(x, panel.stamps_of(panel.ds[42:60], 0))
+    assert "80 %: held 0.0 %, mean width 4.000 dollars" in ax.get_title()
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (39 - 2, 56 + 2)
+    wide = plotting.plot_intervals(backtest, step=3, level=95)
+    assert "missed, 0 of 18" in lines(wide)
+    assert "95 %: held 100.0 %, mean width 8.000 dollars" in wide.get_title()
+
+
+def test_an_unobserved_value_is_a_gap_and_neither_held_nor_missed():
+    backtest = with_intervals(a_backtest(a_panel()))
+    backtest.y_true[5, 0] = np.nan
+    ax = plotting.plot_intervals(backtest)
+    assert "missed, 0 of 17" in lines(ax)
+    assert np.isnan(lines(ax)["truth"][1]).sum() == 1
+    assert len(lines(plotting.plot_coverage(backtest, lately=3))["fixed"][0]) == 17 - 2
+
+
+def test_coverage_is_the_share_of_the_last_forecasts_that_held():
+    panel = a_panel()
+    backtest = with_intervals(a_backtest(panel), last=4)
+    ax = plotting.plot_coverage(backtest, lately=4)
+    x, y = lines(ax)["fixed"]
+    np.testing.assert_allclose(y, [100] * 11 + [75, 50, 25, 0])
+    np.testing.assert_array_equal(x, panel.stamps_of(panel.ds[43:58], 0))
+    assert set(lines(ax)["80 % claimed"][1]) == {80}
+    assert "over all of them: fixed 77.8 %" in ax.get_title()
+
+
+def test_intervals_that_are_not_there_are_refused():
+    backtest = a_backtest(a_panel())
+    for plot in (plotting.plot_intervals, plotting.plot_coverage):
+        with pytest.raises(ConfigError, match="must have intervals"):
+            plot(backtest)
+        with pytest.raises(ConfigError, match=r"`level` must be one of the backtest's, 80, 95. Received: 90"):
+            plot(with_intervals(backtest), level=90)
+    with pytest.raises(ConfigError, match=r"`lately` must be an integer from 1 to .*, 18. Received: 19"):
+        plotting.plot_coverage(with_intervals(backtest), lately=19)
+    with pytest.raises(ConfigError, match="must be a backtest"):
+        plotting.plot_coverage()
+
+
 # --- what all pictures share ------------------------------------------------------------------------------------
 
 
@@ -407,6 +499,9 @@ def every_picture(ax=None):
     yield plotting.plot_history(HISTORY, 2, ax=ax)
     yield plotting.plot_error_by_step(backtest, ax=ax)
     yield plotting.plot_splits(panel, split(panel), ax=ax)
+    yield plotting.plot_moves(backtest, ax=ax)
+    yield plotting.plot_intervals(with_intervals(backtest), ax=ax)
+    yield plotting.plot_coverage(with_intervals(backtest), lately=5, ax=ax)
 
 
 def test_every_picture_is_axes_with_a_title_labels_and_a_legend_outside_the_data():
@@ -434,7 +529,7 @@ def test_model_naive_and_truth_look_the_same_in_every_picture():
 
 
 def test_the_callers_axes_are_drawn_on_and_returned():
-    for i in range(6):
+    for i in range(9):
         mine = Figure().add_subplot()
         pictures = every_picture(mine)
         assert [next(pictures) for _ in range(i + 1)][-1] is mine
@@ -488,7 +583,7 @@ def test_an_unknown_kind_or_option_is_refused_with_what_was_probably_meant():
         plotting.draw(forecast.Forecaster(target="y"), "fit", steps=2)
 
 
-@pytest.mark.parametrize("kind", ["forecast", "fit", "history", "error_by_step", "splits"])
+@pytest.mark.parametrize("kind", [*_KINDS])
 def test_before_fit_there_is_nothing_to_draw(kind):
     with pytest.raises(NotFitted):
         plotting.draw(forecast.Forecaster(target="y"), kind)
@@ -517,6 +612,15 @@ def test_a_trained_forecaster_draws_every_kind():
     assert "best epoch, " in "".join(legend(model.plot("history")))
     assert lines(model.plot("error_by_step"))["lstm"][0].tolist() == [1, 2]
     assert "train, 42 rows" in legend(model.plot("splits", series="s1"))
+    moved = frame.query("step == 2").iloc[::2]
+    np.testing.assert_allclose(
+        lines(model.plot("moves", series="s1"))["a move by lstm"][0], moved["y_true"] - moved["naive"]
+    )
+    ends = model.plot("intervals", series="s1").collections[0].get_paths()[0].vertices[:, 1]
+    first = frame.query("step == 1").filter(regex="_(lo|hi)_").iloc[:, :2]
+    np.testing.assert_allclose((ends.min(), ends.max()), (first.min().iloc[0], first.max().iloc[1]), rtol=1e-5)
+    assert "adaptive intervals 2 steps ahead" in model.plot("intervals", step=2, adaptive=True).get_title()
+    assert {"fixed", "adaptive"} < set(lines(model.plot("coverage", series="s1", lately=5)))
     with pytest.raises(UnknownName, match="No series is called 's7'"):
         model.plot(series="s7")
     with pytest.raises(ConfigError, match="`cutoff` is for a forecast of a backtest, `steps` for the future"):
