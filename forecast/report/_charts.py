@@ -135,7 +135,7 @@ def spread(table: pd.DataFrame, ax: "Axes") -> "Axes":
         edges,
         title=(
             f"Error of {len(ratios):,} series beside naive",
-            f"lower than naive in {int((ratios < 1).sum()):,}; half of them lie between "
+            f"lower than naive in {int((ratios < 1).sum()):,}; the middle half lies between "
             f"{number(float(np.quantile(ratios, 0.25)))} and {number(float(np.quantile(ratios, 0.75)))}",
         ),
         xlabel="MAE of the model / MAE of naive; below 1 is better",

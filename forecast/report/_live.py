@@ -3,7 +3,7 @@
     Line2D over data            scatter, with a gap where it is open
     Line2D of axvline           a line over the whole height
     fill_between                two edges, the upper one filled down to the lower
-    vlines, bars                a bar; a line of its own
+    vlines; bars                lines of their own; bars
     Rectangle of axvspan        a shaded box
 
 Colours are names of the page's style sheet, such as "var(--model)", which its script looks up: plotly knows no others.
@@ -51,17 +51,20 @@ def plot(axes: "Axes", colours: Mapping[str, str], escape: Callable[[str], str])
             traces += _band(area, colour(area.get_facecolor()[0]), named(area), dated)
         elif isinstance(area, LineCollection):
             traces.append(_uprights(area, colour(area.get_edgecolor()[0]), dated))
-    for box in axes.patches:
-        if not isinstance(box, Rectangle):
-            continue
-        left, right = (_x(np.array([edge]), dated)[0] for edge in (box.get_x(), box.get_x() + box.get_width()))
-        fill = {"fillcolor": colour(box.get_facecolor()), "line": {"width": 0}}
-        if box.get_transform().contains_branch(axes.transData) and box.get_height() != 1:
-            high = float(box.get_y() + box.get_height())
-            shapes.append({"type": "rect", "x0": left, "x1": right, "y0": 0, "y1": high, **fill})
-        else:
-            look = {"opacity": float(box.get_alpha() or 1), "layer": "below", **fill, "legendrank": 1001, **named(box)}
-            shapes.append({"type": "rect", "yref": "paper", "x0": left, "x1": right, "y0": 0, "y1": 1, **look})
+    boxes = [box for box in axes.patches if isinstance(box, Rectangle)]
+    bars = [box for box in boxes if box.get_data_transform() == axes.transData]
+    if bars:
+        traces.append(_bars(bars, colour(bars[0].get_facecolor()), dated))
+    for box in boxes:
+        if box not in bars:
+            left, right = _x(np.array([box.get_x(), box.get_x() + box.get_width()]), dated)
+            look = {
+                "fillcolor": colour(box.get_facecolor()),
+                "opacity": float(box.get_alpha() or 1),
+                "line": {"width": 0},
+            }
+            place = {"type": "rect", "yref": "paper", "x0": left, "x1": right, "y0": 0, "y1": 1, "layer": "below"}
+            shapes.append({**place, **look, "legendrank": 1001, **named(box)})
     for line in axes.lines:
         look = {"color": colour(line.get_color()), "width": 1.25 * float(line.get_linewidth())}
         look["dash"] = _DASHES.get(str(line.get_linestyle()), "solid")
@@ -162,6 +165,13 @@ def _uprights(bars: Any, colour: str, dated: bool) -> dict[str, Any]:
     look = {"color": colour, "width": float(bars.get_linewidth()[0])}
     quiet = {"hoverinfo": "skip", "showlegend": False, "opacity": float(bars.get_alpha() or 1)}
     return {"type": "scatter", "mode": "lines", "x": _x(x, dated), "y": _y(y), "line": look, **quiet}
+
+
+def _bars(boxes: list[Any], colour: str, dated: bool) -> dict[str, Any]:
+    middle = np.array([box.get_x() + box.get_width() / 2 for box in boxes])
+    heights, widths = [float(box.get_height()) for box in boxes], [float(box.get_width()) for box in boxes]
+    look = {"marker": {"color": colour}, "hovertemplate": "%{y:,.4~g}<extra></extra>", "showlegend": False}
+    return {"type": "bar", "x": _x(middle, dated), "y": heights, "width": widths, **look}
 
 
 def _layout(axes: "Axes", dated: bool, escape: Callable[[str], str]) -> dict[str, Any]:

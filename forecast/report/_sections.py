@@ -80,7 +80,7 @@ def _stats(backtest: Backtest, target: str) -> Html:
         (number(naive), "MAE of naive", backtest.unit),
     ]
     if naive > 0:
-        items.append((number(mine / naive), "ratio of the two", "below 1 is better than naive"))
+        items.append((number(mine / naive), "ratio to naive", "below 1 is better"))
     if scores.coverage is not None:
         held: Any = scores.coverage.xs(target, level="target")["coverage"]
         items += [
@@ -163,25 +163,23 @@ def _by_step(backtest: Backtest, target: str, ax: Any) -> Any:
 
 def _significance(backtest: Backtest) -> Html:
     try:
-        found = backtest.significance().reset_index()
+        found = backtest.significance()[["n", "difference", "statistic", "p_better", "p_holm"]].reset_index()
     except DataError as error:
         return tag("p", f"Steps were not tested: {error}", class_="note")
-    words = 1 if len(backtest.targets) == 1 else 2
-    found = found.drop(columns="target") if words == 1 else found
+    found = found.drop(columns="target") if len(backtest.targets) == 1 else found
+    whole = ("target", "step", "n")
     cells = [
-        [
-            value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else number(value)
-            for value in row
-        ]
-        for row in found.astype(object).itertuples(index=False)
+        [value if name == "target" else f"{value:,}" if name in whole else number(value) for name, value in row.items()]
+        for row in found.to_dict("records")
     ]
     heads = [str(name).replace("_", " ") for name in found.columns]
     return tag(
         "details",
         tag("summary", "Is it more than luck? Diebold-Mariano tests against naive, by step"),
-        table(heads, cells, words=words, label="Tests by step"),
+        table(heads, cells, words=heads.index("step") + 1, label="Tests by step"),
         tag(
             "p",
+            "difference: mean error of the model less that of naive, of several series in units of training rows. "
             "p better: the chance that a model which is not better looks at least this good. p holm: the same, still "
             "right when the best of all steps is picked.",
             class_="note",

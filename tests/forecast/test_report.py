@@ -12,14 +12,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from forecast import report
 from forecast.evaluation.backtest import Backtest
 from forecast.evaluation.bands import Bands
 from forecast.forecaster import Forecaster
+from forecast.plotting import plot_history
+from forecast.report import _charts as charts
 from forecast.report import _facts as facts
 from forecast.report import _sections as sections
-from forecast.report._live import _thinned
+from forecast.report._live import _thinned, plot
 from forecast.report._reopened import read, reopen
 from forecast.text import number
 from pipelines.errors import ConfigError, DataError
@@ -328,6 +331,35 @@ def test_an_interactive_report_holds_plotly_once_and_the_data_that_are_drawn(tmp
     np.testing.assert_allclose(last["customdata"], ends, rtol=1e-6)
     shapes = [shape for shape in first["layout"]["shapes"] if shape["type"] == "line"]
     assert len(shapes) == len(drawn)  # a cutoff each
+
+
+def plotted(draw):
+    """What plotly is given of a picture."""
+    return plot(draw(Figure().add_subplot()), {}, html.escape)
+
+
+def test_bars_and_shaded_parts_are_those_that_are_drawn(model):
+    table = facts.by_series(a_backtest(series=25, rows=40), 0)
+    (bars,) = plotted(lambda ax: charts.spread(table, ax))["data"]
+    assert bars["type"] == "bar"
+    assert sum(bars["y"]) == 25
+    below = sum(y for x, y in zip(bars["x"], bars["y"], strict=True) if x < 1)
+    assert below == (table["ratio"] < 1).sum()
+    parts = plotted(lambda ax: model.plot("splits", ax=ax))["layout"]["shapes"]
+    described = model.splits_.describe(model.panel_)
+    assert [part["x0"] for part in parts] == [about["first"] for about in described.values()]
+    assert [part["name"].split(",")[0] for part in parts] == list(described)
+
+
+def test_losses_that_are_drawn_on_a_log_axis_are_plotted_on_one():
+    history = pd.DataFrame({"epoch": [0, 1, 2], "loss": [np.nan, 1.0, 0.1], "val_loss": [50.0, 2.0, 0.2]})
+    found = plotted(lambda ax: plot_history(history, best_epoch=2, ax=ax))
+    assert found["layout"]["yaxis"]["type"] == "log"
+    low, high = found["layout"]["yaxis"]["range"]
+    assert low < np.log10(0.1) < np.log10(50) < high
+    assert found["layout"]["xaxis"]["dtick"] == 1
+    best = next(trace for trace in found["data"] if trace["name"] == "best epoch, 2")
+    assert (best["mode"], best["x"], best["y"]) == ("markers", [2.0], [0.2])
 
 
 def test_a_long_line_keeps_its_extremes():
