@@ -8,7 +8,7 @@ This file lies beside each exported model as `run.py`. In a program:
 
     model = run.load("model.tflite")
     forecast = model.predict(rows)               # oldest first, NaN where a sample was missed
-    forecast.values, forecast.fallback, forecast.flags
+    forecast.values, forecast.intervals, forecast.fallback, forecast.flags
     forecast = model.push(row, at=time.time())   # or one by one, as samples arrive
 
 At a prompt (exit codes: 0 fine, 65 bad rows, 78 a bad file or argument, 2 wrong usage):
@@ -34,7 +34,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,14 @@ class Forecast:
         values: In original units `(H, K)`, or `(H, K, Q)` where the model answers with quantiles.
         fallback: Whether the naive forecast stands in for the network's.
         flags: What to know before trusting it, in sentences.
+        intervals: The ends of each interval in original units `(H, K)`, by name: "y_pred_lo_80", "y_pred_hi_80", ...;
+            NaN where the naive forecast stands in, and none where the file holds no intervals.
     """
 
     values: np.ndarray
     fallback: bool
     flags: tuple[str, ...]
+    intervals: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype) if copy else np.asarray(self.values, dtype)
@@ -104,7 +107,8 @@ def load(path: str | os.PathLike[str], threads: int = 1, series: str | None = No
 _SOME, _ANY = range(1, 100_001), range(100_001)
 _BOUNDS = (None, [(None, float, math.inf, -math.inf)])
 # What differs between series, where a file holds the scalings of several.
-_OWN = {"factor": [float], "shift": [float], "sigma": [float], "clip_low": _BOUNDS, "clip_high": _BOUNDS}
+_OWN: dict[str, Any] = {"factor": [float], "shift": [float], "sigma": [float], "usual": (None, [float])}
+_OWN |= {"clip_low": _BOUNDS, "clip_high": _BOUNDS}
 # What is relied on: a value, a type, a range of numbers, a list of such, a group of such, or a tuple of alternatives.
 _CONTRACT: dict[str, Any] = {
     "format": 1,
@@ -124,8 +128,10 @@ _CONTRACT: dict[str, Any] = {
             **{"where": ("file", "host"), "normalize": ("last", "mean_std", "none"), "predict": ("level", "return")},
             **{"clip_low": _BOUNDS, "clip_high": _BOUNDS, "log1p": [bool], "levels": [bool], "epsilon": float},
             **{name: [float] for name in ("factor", "shift", "sigma", "static_low", "static_range")},
+            "usual": (None, [float]),
         },
     ),
+    "intervals": (None, {"levels": [float], "low": [[[float]]], "high": [[[float]]], "quiet": float}),
 }
 
 
@@ -229,6 +235,7 @@ class _Scaling:
         self.logged, self.levels = _numbers(of, "log1p", F) > 0, _numbers(of, "levels", F)
         self.factor, self.shift = _numbers(of, "factor", F, 1), _numbers(of, "shift", F)
         self.sigma, self.spread = _numbers(of, "sigma", K, 1), np.ones(F)
+        self.usual = _numbers(of, "usual", K, 1)
         self.offset = np.where(self.levels, 0, self.shift)
         Fs = statics or len(of.get("static_low", []))  # known of the series, even where the network has no such input
         self.static_low, self.static_range = _numbers(of, "static_low", Fs), _numbers(of, "static_range", Fs, 1)
@@ -261,6 +268,16 @@ class _Scaling:
         values: np.ndarray = y * gain[wide] + base[wide]
         logged = self.logged[: len(base)]
         return np.where(logged[wide], np.expm1(values), values) if logged.any() and not self.returns else values
+
+    def unit(self, raw: np.ndarray, quiet: float) -> np.ndarray:
+        """Returns the unit of interval offsets `(K,)`: how far the targets of a window moved from row to row.
+
+        At least a share of their usual change: a window that happens to stand still is not sure of everything.
+        """
+        if len(raw) == 1:
+            return self.usual
+        moved: np.ndarray = np.abs(np.diff(raw[:, : len(self.usual)], axis=0)).mean(axis=0)
+        return np.maximum(moved, quiet * self.usual)
 
     def aside(self, name: str, raw: np.ndarray) -> np.ndarray:
         """Returns `known (L + H, Fk)` or `static (Fs,)` as the network sees it."""
@@ -337,6 +354,7 @@ class EdgeModel:
         targets, columns: Names of what is forecast, and of what a row holds; none for a plain Keras model.
         unit: Of the forecast.
         streaming: Whether the file is shown one row a call, and keeps its state inside.
+        levels: Of the intervals beside each forecast, in percent; none where the file holds none.
     """
 
     def __init__(self, about: dict[str, Any], interpreter: Any, threads: int) -> None:
@@ -361,6 +379,13 @@ class EdgeModel:
         self._shape = (H, K, Q) if Q else (H, K)
         self._shapes = {"known": (L + H, sizes.get("known", 0) // (L + H)), "static": (sizes.get("static", 0),)}
         self._scaling = _Scaling(about["scaling"], F, K, *self._shapes["static"])
+        table = about.get("intervals") or {"levels": [], "low": [], "high": [], "quiet": 0.0}
+        self.levels, self._quiet = tuple(table["levels"]), table["quiet"]
+        self._offsets = {
+            f"y_pred_{side}_{level:g}": np.array(offsets, np.float64)  # (H, K)
+            for level, *both in zip(table["levels"], table["low"], table["high"], strict=True)
+            for side, offsets in zip(("lo", "hi"), both, strict=True)
+        }
         agreed = {
             "inputs": step or [tuple(one["shape"]) for one in about["inputs"]] == [end.shape for end in inputs],
             "columns": rows * F == self._past.size > 0 and len(self.targets) <= F,
@@ -370,6 +395,7 @@ class EdgeModel:
             "step": all(
                 (a.shape, a.dtype, a.scale, a.zero) == (b.shape, b.dtype, b.scale, b.zero) for a, b in self._states
             ),
+            "intervals": all(one.shape == self._shape for one in self._offsets.values()),
             "state": not self.streaming or (not sizes and self._scaling.normalize == "none"),
         }
         if not all(agreed.values()):
@@ -387,6 +413,7 @@ class EdgeModel:
         given, found = ", ".join(self.columns) or "its input", ", ".join(self.targets) or "its output"
         gap = f", after a gap of {about['gap']}," if about["gap"] else ""
         found += f" in {self.unit}" if self.unit else ""
+        found += f", with intervals of {' and '.join(f'{level:g} %' for level in self.levels)}" if self.levels else ""
         told = f"{kind}: {self.lookback} rows of {given} give the next {self.horizon}{gap} of {found}."
         return f"{told} {about['state']['means']}"
 
@@ -551,14 +578,17 @@ class EdgeModel:
                 y = self._answer if self.streaming else self._run(sent)
                 values = self._scaling.after(y, base, gain) if self._scaling.host else y
                 if np.isfinite(values).all():
-                    return Forecast(values, False, tuple(flags))
+                    unit = self._scaling.unit(window, self._quiet)
+                    ends = {name: values + offsets * unit for name, offsets in self._offsets.items()}
+                    return Forecast(values, False, tuple(flags), ends)
         if not self.targets:  # nobody knows which columns they are
             return Forecast(np.full(self._shape, np.nan), True, (*flags, f"{why}, so there is no forecast"))
         if not len(last) or np.isnan(last).any():
             wanted = f"A forecast needs a known value of {', '.join(self.targets)} at least"
             raise EdgeError(f"{wanted}. Received: rows without one ({why}). Give rows with values.", BAD_ROWS)
         naive = np.broadcast_to(last[0, :, None] if len(self._shape) > 2 else last[0], self._shape).copy()
-        return Forecast(naive, True, (*flags, f"{why}, so the naive forecast stands in"))
+        unknown = {name: np.full(self._shape, np.nan) for name in self._offsets}
+        return Forecast(naive, True, (*flags, f"{why}, so the naive forecast stands in"), unknown)
 
 
 def bench(model: EdgeModel, seconds: float = 2.0, number: int | None = None) -> dict[str, Any]:
@@ -630,17 +660,26 @@ def _shown(model: EdgeModel, forecast: Forecast, as_json: bool, row: int | None 
     """Returns a forecast as one object of JSON; or as a table of its steps, in one line if it is that of a row."""
     values = forecast.values.reshape(model.horizon, -1)
     if as_json:
-        found = forecast.values.tolist() if np.isfinite(values).all() else None  # JSON has no NaN
-        said = {"name": model.about["name"], "row": row, "targets": model.targets, "unit": model.unit, "values": found}
+        ends = {name: _listed(array) for name, array in forecast.intervals.items()}
+        said = {"name": model.about["name"], "row": row, "targets": model.targets, "unit": model.unit}
+        said |= {"values": _listed(forecast.values), **ends}
         return json.dumps(said | {"fallback": forecast.fallback, "flags": forecast.flags})
     if row is not None:
         return "  ".join([str(row), *(f"{value:.7g}" for value in values.ravel())])
     names = model.targets or [f"output {k + 1}" for k in range(forecast.values.shape[1])]
     quantiles, unit = model.about["quantiles"], f" ({model.unit})" if model.unit else ""
     heads = [f"{name}{quantile}{unit}" for name in names for quantile in [f" {q:g}" for q in quantiles] or [""]]
-    lines = [["step", *heads], *([str(h), *(f"{value:.7g}" for value in line)] for h, line in enumerate(values, 1))]
+    heads += [f"{name} {end[7:].replace('_', ' ')}" for name in names for end in forecast.intervals]
+    bounds = [array[:, k, None] for k in range(len(names)) for array in forecast.intervals.values()]  # (H, 1) each
+    table = np.concatenate([values, *bounds], axis=1)
+    lines = [["step", *heads], *([str(h), *(f"{value:.7g}" for value in line)] for h, line in enumerate(table, 1))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
+
+
+def _listed(array: np.ndarray) -> Any:
+    """Returns an array as lists; None where it holds what is no number, which JSON has not."""
+    return array.tolist() if np.isfinite(array).all() else None
 
 
 def _described(model: EdgeModel) -> str:

@@ -91,8 +91,14 @@ def assembled(candidate: Candidate, spec: ExportSpec, ends: Mapping[str, bytes])
 
 
 def with_metadata(
-    subject: Subject, spec: ExportSpec, candidate: Candidate, model: Any, where: str
+    subject: Subject,
+    spec: ExportSpec,
+    candidate: Candidate,
+    model: Any,
+    where: str,
+    intervals: dict[str, Any] | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
+    """Returns the whole file, and what it says of itself."""
     graph = model.subgraphs[0]
 
     def ends(indices: Any) -> list[dict[str, Any]]:
@@ -118,6 +124,7 @@ def with_metadata(
         "inputs": ends(graph.inputs)[:1] if states is not None else ends(graph.inputs),
         "outputs": ends(graph.outputs)[:1] if states is not None else ends(graph.outputs),
         "scaling": scaling,
+        "intervals": intervals,
         "step": None if states is None else {"states": [{"shape": s["shape"]} for s in states]},
     }
     return flatbuffer.with_metadata(model, about)

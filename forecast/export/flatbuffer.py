@@ -231,11 +231,10 @@ def with_metadata(model: Any, about: dict[str, Any]) -> tuple[bytes, dict[str, A
     text = json.dumps(about | {"digest": _NO_DIGEST}, separators=(",", ":"), ensure_ascii=False).encode()
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(text, np.uint8)
-    model.metadata = [m for m in model.metadata or [] if m.name != METADATA.encode()]
     entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata.append(entry)
-    data = write(model)
+    told = copy.copy(model)  # which stays as it is
+    told.buffers, told.metadata = [*model.buffers, buffer], [*(model.metadata or []), entry]
+    data = write(told)
     key = b'"digest":"'
     blank, digest = key + _NO_DIGEST.encode(), hashlib.sha256(data).hexdigest()
     if data.count(blank) != 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,39 @@ def latency(data: bytes, kind: str, subject: Subject) -> float:
     return round(float(np.median(times)) * 1e6, 1)
 
 
+def forecasts(
+    data: bytes,
+    raw: Mapping[str, np.ndarray],
+    whose: Sequence[str] | None = None,
+    times: tuple[Sequence[str], np.ndarray] | None = None,
+) -> list[edge.Forecast]:
+    """Runs windows through `forecast/edge.py`, as a device would.
+
+    Args:
+        data: The whole file.
+        raw: Windows in original units, by input `(N, ...)`.
+        whose: Series of each, where the file holds the scalings of several.
+        times: Series and cutoff of each, in time order: a streaming file is then shown the rows between two windows
+            alone, and keeps its state. By default each window begins anew.
+    """
+    names = [None] * len(raw["past"]) if whose is None else whose
+    with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(data)
+        models = {name: edge.load(path, series=name) for name in dict.fromkeys(names)}
+    result: list[edge.Forecast] = []
+    for n, name in enumerate(names):
+        model, window = models[name], {key: values[n] for key, values in raw.items()}
+        past, new = window.pop("past"), 0
+        if times is not None and n and times[0][n] == times[0][n - 1]:
+            new = int(times[1][n] - times[1][n - 1])
+        if model.streaming and 0 < new <= len(past):
+            result.append([model.push(row) for row in past[-new:]][-1])
+        else:
+            result.append(model.predict(past, **window))
+    return result
+
+
 def on_litert(
     subject: Subject, candidate: Candidate, data: bytes, about: dict[str, Any]
 ) -> tuple[Comparison, np.ndarray]:
@@ -51,19 +85,11 @@ def on_litert(
     held = subject.held_out
     core = candidate.data()
     error, saturated = core_alone(subject, candidate, core, runtimes.LiteRT(core))
-    forecasts = []
-    with tempfile.TemporaryDirectory(prefix="forecast-export-") as folder:
-        path = Path(folder) / "model.tflite"
-        path.write_bytes(data)
-        whose = held.series if subject.per_series and held.series else [None] * len(held.y_pred)
-        models = {name: edge.load(path, series=name) for name in set(whose)}
-        for n, name in enumerate(whose):
-            window = {name: values[n] for name, values in held.raw.items()}
-            result = models[name].predict(window.pop("past"), **window)
-            if result.fallback:
-                raise ExportError(f"The file must answer held-out windows. Received: {'; '.join(result.flags)}")
-            forecasts.append(result.values)
-    y_file = np.stack(forecasts).reshape(held.y_pred.shape)
+    answers = forecasts(data, held.raw, held.series if subject.per_series else None)
+    for one in answers:
+        if one.fallback:
+            raise ExportError(f"The file must answer held-out windows. Received: {'; '.join(one.flags)}")
+    y_file = np.stack([one.values for one in answers]).reshape(held.y_pred.shape)
     whole = parity.mae(y_file, held.y_pred, held.y_true, held.naive)
     return (
         Comparison("LiteRT", candidate.name, error, saturated, parity.by_step(y_file, held.y_pred), whole),

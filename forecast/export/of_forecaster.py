@@ -1,11 +1,13 @@
 """A trained Forecaster as something to export: its core, its scaling, windows of its training and validation rows.
 
 Calibration windows come from training rows, held-out windows from the validation part: the comparison decides which
-layout is taken, so test rows stay out of it.
+layout is taken, so test rows stay out of it. Where the forecaster has intervals, the file's are learned on windows of
+the calibration part of the rows, and counted on those of the test part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,16 +20,20 @@ from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
 
 from ..models._shell import EPSILON, core_of, input_names
-from ..selection import scored_windows, training_windows
+from ..selection import calibration_windows, scored_windows, training_windows
+from ..uncertainty import wanted
 from . import preflight
 from .edges import Scaling, normalised
 from .options import ExportSpec
-from .subject import CALIBRATION, HeldOut, Subject, answers
+from .subject import CALIBRATION, HeldOut, Subject, Uncertain, Windows, answers
 from .trace import Core, Input
 
 if TYPE_CHECKING:
     from ..forecaster import Forecaster
     from ..prepare import Data
+
+
+LEARNED_ON, COUNTED_ON = 1000, 500  # windows for intervals, at most
 
 
 def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None) -> Subject:
@@ -47,23 +53,23 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
         raise UnknownName.of("series of the rows to calibrate with", series, panel.ids)
     number = None if series is None else panel.ids.index(series)
     whose = series if series is not None else (pipeline.ids_[0] if pipeline.ids_ else panel.ids[0])
-    scaling = _scaling(pipeline, config.normalize, whose)
+    many = series is None and not _serves_all(pipeline)
+    scaling = _scaling(model, whose) | {
+        "usual": _usual(model, pipeline.ids_ if series is None and not many else [whose])
+    }
     keras_core = core_of(model.network_, config.normalize)
     preflight.check(keras_core)
     core = _core(keras_core, pipeline, rows, number, spec)
     train = _of_series(training_windows(pipeline, rows, splits, CleaningReport()), number)
     train = train[np.random.default_rng(spec.seed).permutation(len(train))[:CALIBRATION]]
-    validation = _of_series(scored_windows(pipeline, rows, splits, "validation"), number)
-    few = np.unique(np.linspace(0, len(validation) - 1, min(spec.windows, len(validation))).astype(int))
-    validation = validation[few]
+    validation = _few(_of_series(scored_windows(pipeline, rows, splits, "validation"), number), spec.windows)
     if not len(train) or not len(validation):
         raise DataError(
             f"Series {series!r} must have windows in training and validation. Received: {len(train)} and "
             f"{len(validation)}. Choose another series, or give more rows."
         )
     calibration = _seen(pipeline, rows, train, core, scaling)
-    many = series is None and not _serves_all(pipeline)
-    per_series = {name: _own(_scaling(pipeline, config.normalize, name)) for name in pipeline.ids_} if many else {}
+    per_series = {name: _own(_scaling(model, name)) for name in pipeline.ids_} if many else {}
     return Subject(
         core=core,
         about=_about(model, series if series is not None else None, calibration["past"]),
@@ -71,6 +77,7 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
         per_series=per_series,
         calibration=calibration,
         held_out=_held_out(model, rows, validation, core, scaling),
+        uncertain=_uncertain(model, rows, number, core),
     )
 
 
@@ -97,8 +104,9 @@ def _serves_all(pipeline: DataPipeline) -> bool:
     return spec.scaling.shared and spec.predict == "level" and spec.cleaning.outliers != "clip"
 
 
-def _scaling(pipeline: DataPipeline, normalize: str, series: str) -> dict[str, Any]:
+def _scaling(model: Forecaster, series: str) -> dict[str, Any]:
     """Returns the group `scaling` of the metadata for one series."""
+    pipeline = model.pipeline_
     scaler, spec = pipeline.scaler_, pipeline.spec
     if scaler is None:
         raise ConfigError("A forecaster must be fitted before it is exported.")
@@ -114,19 +122,28 @@ def _scaling(pipeline: DataPipeline, normalize: str, series: str) -> dict[str, A
         "log1p": logged.tolist(),
         "factor": factor.tolist(),
         "shift": shift.tolist(),
-        "normalize": normalize,
+        "normalize": model.config.normalize,
         "levels": pipeline.levels_.tolist(),
         "epsilon": EPSILON,
         "predict": spec.predict,
         "sigma": pipeline.sigma_.get(series, np.ones(K)).tolist(),
         "static_low": static[0].tolist(),
         "static_range": static[1].tolist(),
+        "usual": _usual(model, [series]),
     }
+
+
+def _usual(model: Forecaster, series: Sequence[str]) -> list[float] | None:
+    """Returns how far targets usually move from row to row: in the calmest series of some; None without intervals."""
+    intervals = model.intervals_
+    if intervals is None:
+        return None
+    return [float(u) for u in intervals.usual[[intervals.ids.index(name) for name in series]].min(axis=0)]
 
 
 def _own(scaling: dict[str, Any]) -> dict[str, Any]:
     """Returns what differs between series."""
-    return {name: scaling[name] for name in ("factor", "shift", "sigma", "clip_low", "clip_high")}
+    return {name: scaling[name] for name in ("factor", "shift", "sigma", "clip_low", "clip_high", "usual")}
 
 
 def _core(model: keras.Model, pipeline: DataPipeline, rows: Rows, number: int | None, spec: ExportSpec) -> Core:
@@ -152,6 +169,11 @@ def _of_series(index: WindowIndex, number: int | None) -> WindowIndex:
     return index if number is None else index[index.series == number]
 
 
+def _few(index: WindowIndex, most: int) -> WindowIndex:
+    """Returns an even share of windows, at most so many."""
+    return index[np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int))]
+
+
 def _seen(
     pipeline: DataPipeline, rows: Rows, index: WindowIndex, core: Core, scaling: Scaling
 ) -> dict[str, np.ndarray]:
@@ -161,7 +183,8 @@ def _seen(
     return {one.name: inputs[one.name] for one in core.inputs}
 
 
-def _held_out(model: Forecaster, rows: Rows, index: WindowIndex, core: Core, scaling: Scaling) -> HeldOut:
+def _raw(model: Forecaster, index: WindowIndex, core: Core) -> dict[str, np.ndarray]:
+    """Returns what the file sees of some windows in original units, by input."""
     pipeline, panel = model.pipeline_, model.panel_
     raw_rows = pipeline.raw(panel)  # (R, F)
     raw = {"past": index.past(raw_rows)}
@@ -170,14 +193,41 @@ def _held_out(model: Forecaster, rows: Rows, index: WindowIndex, core: Core, sca
         raw["known"] = index.both(raw_rows[:, -known:])
     if pipeline.spec.static:
         raw["static"] = pipeline.static(panel)[index.series]
+    return {one.name: raw[one.name] for one in core.inputs}
+
+
+def _uncertain(model: Forecaster, rows: Rows, number: int | None, core: Core) -> Uncertain | None:
+    """Returns windows to learn intervals on and to count on; None where the forecaster has no intervals."""
+    pipeline, panel, splits, intervals = model.pipeline_, model.panel_, model.splits_, model.intervals_
+    if intervals is None:
+        return None
+
+    def of(index: WindowIndex) -> Windows:
+        names = [panel.ids[s] for s in index.series]
+        return Windows(_raw(model, index, core), pipeline.truth(panel, index), names, index.cutoffs)
+
+    calibration = of(_few(_of_series(calibration_windows(pipeline, rows, splits), number), LEARNED_ON))
+    try:
+        test = _few(_of_series(scored_windows(pipeline, rows, splits, "test"), number), COUNTED_ON)
+    except DataError:  # it holds no window
+        return Uncertain(calibration, None, {})
+    if not len(test):
+        return Uncertain(calibration, None, {})
+    bands = intervals.bands(rows, test, model.fitted_.predict(rows, test), wanted(intervals, None))
+    return Uncertain(calibration, of(test), bands.ends)
+
+
+def _held_out(model: Forecaster, rows: Rows, index: WindowIndex, core: Core, scaling: Scaling) -> HeldOut:
+    pipeline, panel = model.pipeline_, model.panel_
+    raw = _raw(model, index, core)
     seen = _seen(pipeline, rows, index, core, scaling)
     K, H = len(pipeline.spec.targets), pipeline.spec.window.horizon
     return HeldOut(
         part="validation",
-        raw={one.name: raw[one.name] for one in core.inputs},
+        raw=raw,
         core=seen,
         y_core=answers(core, seen),
-        y_pred=model._predict_windows(rows, index),
+        y_pred=model.fitted_.predict(rows, index),
         y_true=pipeline.truth(panel, index),
         naive=np.repeat(raw["past"][:, -1:, :K], H, axis=1),
         series=[panel.ids[s] for s in index.series],

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import ConfigError, ExportError
 
 from ..bundle._files import plain
+from ..evaluation.intervals import level_name
 from ..text import aligned, number
 from . import parity
 from .parity import Comparison
@@ -84,6 +85,15 @@ class ExportReport:
         largest = max((step["largest"] for step in mine.by_step), default=float("nan"))
         return f"at most {number(largest)}{unit} from Keras"
 
+    def _intervals(self) -> list[str]:
+        """Returns a line for each level: how often the truth lay inside."""
+        return [
+            f"{level_name(row['level'])} % held {row['file']:.1f} % of {row['values']:,} true values of the test part, "
+            f"the network's {row['network']:.1f} %"
+            for row in self.report["intervals"].get("levels", ())
+            if {"file", "network"} <= set(row)
+        ]
+
     def __str__(self) -> str:
         about, network, cost, held = (self.report[name] for name in ("file", "network", "cost", "held_out"))
         call = "row" if about["state"]["kind"] == "streaming" else "forecast"
@@ -101,6 +111,7 @@ class ExportReport:
             ["cost", f"{cost['macs']:,} multiply-accumulates a {call}, {cost['operators']:,} operators"],
             ["compared", f"on {held['windows']:,} windows: {held['part']}"],
         ]
+        rows += [["intervals" if n == 0 else "", text] for n, text in enumerate(self._intervals())]
         rows += [["left out", text] for text in self.report["left_out"]]
         rows += [["repaired" if n == 0 else "", text] for n, text in enumerate(self.report["repairs"])]
         return f"{aligned(rows)}\n\n{parity.table(self.compared, network['unit'])}"
@@ -123,7 +134,7 @@ def write(built: Built, path: str | Path) -> ExportReport:
         ConfigError: It cannot be written there; nothing is left behind then, and an earlier export is as it was.
     """
     target, place = _target(path), Path(path).expanduser()
-    report = plain({**built.to_dict(), "left_out": []})
+    report = plain(built.to_dict())
     if not _is_file(target):
         files = _folder(built, report)
         _put_folder(files, target)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..evaluation.intervals import level_name
 from ..text import number
 from .markdown import block, code, shape, table, text
-from .report_parity import mine, of_unit, parity, tried
+from .report_parity import intervals, mine, of_unit, parity, tried
 
 if TYPE_CHECKING:
     from .tflite import Built
@@ -43,11 +44,12 @@ def markdown(built: Built, c_files: Sequence[str], left_out: Sequence[str] = ())
         _host(built),
         _cost(built),
         parity(built),
+        intervals(built),
         tried(built),
         _limits(built),
         _run(built, c_files, left_out),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -129,6 +131,12 @@ def _out(built: Built) -> str:
         lines.append(f"Quantiles, in this order: {', '.join(f'{q:g}' for q in about['quantiles'])}.")
     if about["gap"]:
         lines.append(f"Step 1 is {about['gap'] + 1:,} rows after the last row that went in.")
+    if about["intervals"]:
+        names = " and ".join(f"{level_name(level)} %" for level in about["intervals"]["levels"])
+        lines.append(
+            f"`run.py` gives the ends of intervals of {names}, too, and `metadata.h` has their table: an end is the "
+            "forecast plus an offset times how far the target moved from row to row in the window."
+        )
     return "\n\n".join(lines)
 
 

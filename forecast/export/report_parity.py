@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..evaluation.intervals import level_name
 from ..text import number
 from .markdown import code, table, text
 
@@ -18,7 +19,8 @@ _REPAIRS = {
     "cell clip": "The converter lets the cells of an LSTM clip; Keras clips nothing.",
     "cell peak": "Calibration sees a cell at the end of a window, not its largest value inside.",
     "cell scale": "Outside of this range, runtimes disagree about the cells of an integer LSTM.",
-    "output scale": "Reversing a sequence computes nothing, so it has the same scale before and after.",
+    "moved scale": "Reversing a sequence computes nothing, so its scale is the same before and after; one that is read "
+    "on another scale is brought to it by an operator of its own.",
     "state scale": "Old and new values of a state are the same numbers, so they need the same scale.",
     "calibrated with one batch": "The converter never resets an LSTM while it looks at calibration windows, so it was "
     "shown all of them at once, and the file was made to take one.",
@@ -53,6 +55,33 @@ def parity(built: Built) -> str:
         ]
         lines += ["By target, over all steps, each in its own unit.", table(each, numbers=(1, 2))]
     return "\n\n".join([*lines, "![Forecasts of Keras and of the file, and their difference](forecast.png)"])
+
+
+def intervals(built: Built) -> str:
+    """Returns the section on intervals; nothing where the file has none."""
+    found = built.intervals
+    if not found:
+        return ""
+    unit = of_unit(built)
+    over = ", over all targets" if len(built.about["targets"]) > 1 else ""
+    rows = [["level", "held by the file", "by the network", "width of the file", "of the network"]]
+    for row in found["levels"]:
+        shares = [f"{row[who]:.1f} %" if who in row else "-" for who in ("file", "network")]
+        widths = [number(row.get(f"{who}_width", float("nan"))) for who in ("file", "network")]
+        rows.append([f"{level_name(row['level'])} %", *shares, *widths])
+    lines = [
+        "## Intervals",
+        f"Learned from {found['windows']:,} forecasts of the file itself on the calibration part of the rows, so they "
+        "are as wide as its integers make them.",
+    ]
+    if found["levels"]:
+        values = found["levels"][0]["values"]
+        lines.append(
+            f"How many of {values:,} true values of the test part they held, and their mean width{unit}{over}. The "
+            "network's are those of `predict` in Keras."
+        )
+        lines.append(table(rows, numbers=range(1, 5)))
+    return "\n\n".join(lines)
 
 
 def mine(built: Built) -> list[Comparison]:

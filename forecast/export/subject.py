@@ -51,6 +51,38 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Windows to learn intervals on, or to count how often they hold the truth, `N` of them.
+
+    Attributes:
+        raw: Inputs of the file in original units, by name `(N, ...)` float64.
+        y_true: What happened `(N, H, K)`, NaN where nobody measured.
+        series: Whose each is.
+        cutoffs: The last row of each `(N,)`, in time order within a series.
+    """
+
+    raw: dict[str, np.ndarray]
+    y_true: np.ndarray
+    series: list[str]
+    cutoffs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """What a network with intervals brings along.
+
+    Attributes:
+        calibration: Windows of the calibration part of the rows, which taught the network's intervals.
+        test: Windows of the test part; None where that holds none.
+        network: Low and high ends `(N, H, K)` of the network's own intervals of `test`, by level.
+    """
+
+    calibration: Windows
+    test: Windows | None
+    network: Mapping[float, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class Subject:
     """A network to export.
 
@@ -61,6 +93,7 @@ class Subject:
         per_series: Scalings by series, where the host chooses one; empty otherwise.
         calibration: Windows that the core saw in training, by input, in random order.
         held_out: Windows to compare on.
+        uncertain: What intervals are learned on; None where the network has none.
     """
 
     core: Core
@@ -69,6 +102,7 @@ class Subject:
     per_series: dict[str, dict[str, Any]]
     calibration: dict[str, np.ndarray]
     held_out: HeldOut
+    uncertain: Uncertain | None = None
 
 
 def of_model(model: keras.Model, calibration: Any, held_out: Any, y_true: np.ndarray | None, seed: int) -> Subject:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.errors import ConfigError, ExportError
 
-from . import assemble, cost, flatbuffer, measure, parity, runtimes
+from . import assemble, cost, flatbuffer, intervals, measure, parity, runtimes
 from .candidates import INTEGERS, NO_RECURRENCE, Candidate, candidates, why_not
 from .options import ExportSpec
 from .parity import Comparison
@@ -39,6 +39,8 @@ class Built:
         log: What was repaired.
         cost: Bytes, arena, multiply-accumulates, operators.
         shown: Held-out windows with forecasts of Keras and of the file, for pictures and golden values.
+        intervals: How often they held the truth, beside those of the network; empty where the file has none.
+        left_out: What the file lacks, and why.
     """
 
     data: bytes
@@ -49,6 +51,8 @@ class Built:
     log: list[str]
     cost: dict[str, Any]
     shown: dict[str, Any] = field(default_factory=dict, repr=False)
+    intervals: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain data."""
@@ -60,7 +64,9 @@ class Built:
             "cost": self.cost,
             "held_out": {"part": self.shown["part"], "windows": self.shown["windows"]},
             "compared": [one.to_dict() for one in self.compared],
+            "intervals": self.intervals,
             "repairs": self.log,
+            "left_out": self.left_out,
         }
 
 
@@ -235,6 +241,9 @@ def _compared(
             f"A file must give the answers of Keras. Received from {candidate.name}: {'; '.join(wrong)}. "
             f"{_next(spec, tried)}"
         )
+    learned, left_out = intervals.learned(subject, data)
+    if learned is not None:
+        data, about = assemble.with_metadata(subject, spec, candidate, model, where, learned)
     spent: dict[str, Any] = {"bytes": bare, "file_bytes": len(data), "arena": arena, **cost.cost(flatbuffer.read(data))}
     if candidate.kind == "step":
         spent["macs"] *= about["lookback"] if spec.state == "windowed" else 1
@@ -249,7 +258,11 @@ def _compared(
         "naive": held.naive,
         "few": few,
     }
-    return Built(data, about, compared, tried, why, candidate.log, spent, shown)
+    held_truth: dict[str, Any] = {}
+    if learned is not None:
+        levels = intervals.counted(subject, data, learned["levels"])
+        held_truth = {"windows": learned["windows"], "levels": levels}
+    return Built(data, about, compared, tried, why, candidate.log, spent, shown, held_truth, left_out)
 
 
 def _next(spec: ExportSpec, tried: list[dict[str, Any]]) -> str:

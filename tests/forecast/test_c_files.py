@@ -150,6 +150,7 @@ def make(case):
         "epsilon": 1e-5,
         "predict": case.predict,
         "sigma": [0.013, 0.4],
+        "usual": [9.0, 700.0],
         "static_low": [3.0, -1.0],
         "static_range": [7.0, 2.5],
     }
@@ -199,7 +200,11 @@ def make(case):
         "range": dict(zip(["low", "high"], np.percentile(seen["past"], [9, 83], axis=(0, 1)).tolist(), strict=True)),
         "missing": {"policy": "last", "limit": 24},
         "step": {"states": [list(one.shape) for one in inputs[1:]]} if case.layout == "step" else None,
+        "intervals": None,
     }
+    if case.where and not case.quantiles:
+        low, high = (sign * rng.uniform(1, 3, (2, HORIZON, 2)) for sign in (-1, 1))
+        about["intervals"] = {"levels": [80.0, 97.5], "low": low.tolist(), "high": high.tolist(), "quiet": 0.1}
     golden = Golden(raw, {name: held(x, by_name[name]) for name, x in seen.items()}, y, forecast)
     model = rng.bytes(997 + len(case.name))
     case.made.update(inputs=inputs, outputs=outputs, about=about, golden=golden, model=model, seen=seen)
@@ -268,6 +273,7 @@ void run() {
     const int agrees = agree(values, kGoldenForecast[window], kForecastSize, 1e-4f);
     show("agrees", &agrees, 1);
     @OUTSIDE@
+    @INTERVALS@
   }
   const int counts[] = {interpreter->resets, interpreter->invokes};
   show("counts", counts, 2);
@@ -287,6 +293,16 @@ void run() {
 }
 }  // namespace program_@ID@
 #undef forecast_model
+"""
+
+
+INTERVALS = """
+    for (int level = 0; level < kLevels; ++level) {
+      float low[kForecastSize], high[kForecastSize];
+      interval(level, raw, kGoldenForecast[window], low, high);
+      show("low", low, kForecastSize);
+      show("high", high, kForecastSize);
+    }
 """
 
 
@@ -319,6 +335,7 @@ def program(n, case, files):
         "NETWORK": network,
         "CALLS": calls,
         "OUTSIDE": outside if case.kind == "windowed" else "",
+        "INTERVALS": INTERVALS if case.made["about"]["intervals"] else "",
         "ARENA": "kArenaBytes" if case.arena else "kArenaEstimateBytes",
         "STEP": "0.01f" if case.dtype == "float32" else "1",
         "ID": str(n),
@@ -481,6 +498,23 @@ def test_a_window_unlike_those_of_training_is_told(printed, case):
     np.testing.assert_array_equal(table(printed[case.name]["outside"]).ravel(), outside)
     assert sum(outside) > 10
     assert blamed or case.normalize != "last"
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.where and not case.quantiles], ids=lambda one: one.name
+)
+def test_intervals_lie_around_a_forecast_as_far_as_its_window_moves(printed, case):
+    about, golden = case.made["about"], case.made["golden"]
+    got = {side: table(printed[case.name][side]).reshape(WINDOWS, 2, HORIZON, 2) for side in ("low", "high")}
+    for n, (window, forecast) in enumerate(zip(golden.raw["past"].astype(float), golden.forecast, strict=True)):
+        moves = [sum(abs(b - a) for a, b in itertools.pairwise(window[:, k])) / (LOOKBACK - 1) for k in range(2)]
+        unit = np.maximum(moves, np.multiply(0.1, [9.0, 700.0]))
+        assert unit[0] == moves[0]
+        assert unit[1] == 70.0 or moves[1] > 70  # the second target stands stiller than it may
+        for side in ("low", "high"):
+            wanted = forecast + unit * np.array(about["intervals"][side])
+            np.testing.assert_allclose(got[side][n], wanted, rtol=1e-5, atol=1e-3)
 
 
 @needs_compiler

@@ -8,8 +8,10 @@ import ast
 import copy
 import hashlib
 import io
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -296,10 +298,10 @@ def dense_core(x):
 def make(cores, tmp_path):
     """Returns a function that loads a core under some metadata."""
 
-    def made(core="dense", about=None, quantize="float32"):
+    def made(core="dense", about=None, quantize="float32", **loading):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.tflite"
         path.write_bytes(with_metadata(cores(core, quantize), told() if about is None else about))
-        return load(path)
+        return load(path, **loading)
 
     return made
 
@@ -638,6 +640,80 @@ def test_a_last_value_unlike_all_others_is_flagged_alone(make, where):
 
 def test_nobody_says_what_training_saw_where_it_is_unknown(make):
     assert make().predict(1e6 * rows()).flags == ()
+
+
+# --- intervals --------------------------------------------------------------------------------------------------------
+
+USUAL = [0.7, 9.0]  # so the second target never moves as far as a tenth of that
+TABLE = {
+    **{"levels": [80.0, 97.5], "quiet": 0.1, "windows": 50},
+    "low": (-2 - np.arange(2 * H * K).reshape(2, H, K)).tolist(),
+    "high": (1 + np.arange(2 * H * K).reshape(2, H, K) / 2).tolist(),
+}
+
+
+def unsure(scaling=None, **changes):
+    return told(scaling={"usual": USUAL} | (scaling or {}), intervals=TABLE) | changes
+
+
+def unit_by_hand(raw):
+    moved = [np.mean([abs(b - a) for a, b in itertools.pairwise(raw[-L:, k])]) for k in range(K)]
+    assert moved[0] > 0.07
+    assert moved[1] < 0.9
+    return np.array([moved[0], 0.9])
+
+
+@pytest.mark.parametrize("where", ["host", "file"])
+def test_intervals_lie_around_a_forecast_as_far_as_its_window_moves(make, where):
+    model = make(about=unsure({"where": where}))
+    assert model.levels == (80.0, 97.5)
+    forecast = model.predict(rows(20))
+    assert list(forecast.intervals) == ["y_pred_lo_80", "y_pred_hi_80", "y_pred_lo_97.5", "y_pred_hi_97.5"]
+    tables = [TABLE[side][n] for n in (0, 1) for side in ("low", "high")]
+    for ends, offsets in zip(forecast.intervals.values(), tables, strict=True):
+        np.testing.assert_allclose(ends, forecast.values + unit_by_hand(rows(20)) * offsets)
+
+
+def test_a_filled_value_moves_nothing(make):
+    model, raw = make(about=unsure()), gaps(rows(20), (16, 0))
+    forecast, raw[16] = model.predict(raw), rows(20)[16]
+    raw[16, 0] = raw[15, 0]
+    wanted = forecast.values + unit_by_hand(raw) * np.array(TABLE["low"][0])
+    np.testing.assert_allclose(forecast.intervals["y_pred_lo_80"], wanted)
+
+
+def test_a_stream_measures_its_last_rows(make):
+    about = told() | STREAMING | {"intervals": TABLE}
+    model = make("streaming", about | {"scaling": about["scaling"] | {"usual": USUAL}})
+    for row in rows(20):
+        forecast = model.push(row)
+    wanted = forecast.values + unit_by_hand(rows(20)) * np.array(TABLE["high"][1])
+    np.testing.assert_allclose(forecast.intervals["y_pred_hi_97.5"], wanted)
+
+
+def test_a_naive_forecast_has_no_ends_but_their_names(make):
+    model = make(about=unsure())
+    forecast = model.predict(rows(3))
+    assert forecast.fallback
+    assert list(forecast.intervals) == list(model.predict(rows()).intervals)
+    assert all(np.isnan(ends).all() and ends.shape == (H, K) for ends in forecast.intervals.values())
+
+
+@pytest.mark.parametrize("about", [told(), told(intervals=None)], ids=["of before", "without"])
+def test_a_file_without_intervals_gives_none(make, about):
+    model = make(about=about)
+    assert (model.levels, model.predict(rows()).intervals) == ((), {})
+
+
+def test_each_series_has_its_own_usual_change(make):
+    own = {name: SCALING[name] for name in ("factor", "shift", "sigma", "clip_low", "clip_high")}
+    series = {name: {**own, "usual": [100.0 * n, 1.0]} for n, name in enumerate(("calm", "wild"), 1)}
+    ends = {}
+    for name in series:
+        model = make(about=unsure({"series": series}), series=name)
+        forecast = model.predict(rows())
+        ends[name] = (forecast.intervals["y_pred_hi_80"] - forecast.values)[:, 0]
+    np.testing.assert_allclose(ends["wild"], 2 * ends["calm"])
 
 
 # --- rows that do not fit ---------------------------------------------------------------------------------------------
@@ -1014,6 +1090,8 @@ def changed(about, path, value):
         ("scaling.levels", [[1, 1, 0], None]),
         ("scaling.clip_low", [["0"] * 3, [float("nan")] * 3, 0.0]),
         ("scaling.epsilon", [None, "0"]),
+        ("scaling.usual", [0.5, ["1", "2"], [None, 1.0]]),
+        ("intervals", [[], {}, {"levels": [80.0]}, {**TABLE, "low": [[1.0]]}, {**TABLE, "quiet": None}]),
     ],
 )
 def test_metadata_of_another_kind_are_refused_before_the_file_is_run(tmp_path, cores, untouched, path, values):
@@ -1041,6 +1119,11 @@ def test_metadata_of_another_kind_are_refused_before_the_file_is_run(tmp_path, c
         ("dense", told(scaling={"factor": [1.0, 2.0]})),
         ("dense", told(scaling={"factor": [1.0, 0.0, 2.0]})),
         ("dense", told(scaling={"sigma": [1.0]})),
+        ("dense", told(scaling={"usual": [1.0]})),
+        ("dense", told(intervals={**TABLE, "high": TABLE["low"][:1]})),
+        ("dense", told(intervals={**TABLE, "high": [one[:-1] for one in TABLE["high"]]})),
+        ("dense", told(intervals={**TABLE, "levels": [80.0]})),
+        ("quantiles", told(quantiles=[0.1, 0.5, 0.9], intervals=TABLE)),
         ("dense", told(scaling={"clip_low": [1.0]})),
         ("streaming", told() | STREAMING | {"scaling": SCALING}),
         ("step", told() | STEP | {"layout": "fused"}),
@@ -1205,6 +1288,28 @@ def test_rows_from_standard_input_become_a_table(folder):
     np.testing.assert_allclose([[float(one) for one in line.split()[1:]] for line in lines], expected, rtol=1e-6)
     assert len({len(line) for line in (head, *lines)}) == 1
     assert run.stderr.splitlines()[-1] == "1 missed sample was filled with the last known values"
+
+
+def test_intervals_have_columns_beside_the_forecasts_and_names_in_json(prompt, folder, cores):
+    (folder / "model.tflite").write_bytes(with_metadata(cores("dense"), unsure()))
+    forecast = load(folder / "model.tflite").predict(rows())
+    code, out, _ = prompt(rows=csv_of(rows()))
+    head, *lines = out.splitlines()
+    ends = ["lo 80", "hi 80", "lo 97.5", "hi 97.5"]
+    wanted = [
+        "step",
+        "Close (dollars)",
+        "Volume (dollars)",
+        *(f"{name} {end}" for name in ("Close", "Volume") for end in ends),
+    ]
+    assert (code, re.split(r"  +", head.strip())) == (0, wanted)
+    columns = [forecast.values, *(np.stack(list(forecast.intervals.values()), 1)[:, :, k] for k in range(K))]
+    shown = [[float(cell) for cell in line.split()[1:]] for line in lines]
+    np.testing.assert_allclose(shown, np.concatenate(columns, axis=1), rtol=1e-6)
+    said = json.loads(prompt("--json", rows=csv_of(rows()))[1])
+    assert {name: said[name] for name in forecast.intervals} == {n: e.tolist() for n, e in forecast.intervals.items()}
+    said = json.loads(prompt("--json", rows=csv_of(rows(3)))[1])
+    assert (said["fallback"], said["y_pred_lo_80"]) == (True, None)
 
 
 def test_a_stream_is_answered_line_by_line(folder):

@@ -651,9 +651,10 @@ def test_the_arithmetic_around_a_core_is_that_of_the_pipeline_and_the_shell(
     np.testing.assert_allclose(values[:, :3], measured()[["a", "b", "c"]], rtol=1e-6)
     raw = {"past": index.past(values), "known": index.both(values[:, 6:]), "static": np.full((len(cutoffs), 1), 42.0)}
     found = edges.before(scaling, {name: tf.constant(raw[name], tf.float32) for name in NAMES})
+    # A clipped column may stand still: then the last bit of its mean is divided by sqrt(epsilon).
     for name, x in {**inputs, "past": seen}.items():
-        np.testing.assert_allclose(found[f"x_{name}"], x, rtol=1e-4, atol=3e-4)
-    np.testing.assert_allclose(edges.normalised(inputs["past"], scaling), seen, rtol=1e-4, atol=3e-4)
+        np.testing.assert_allclose(found[f"x_{name}"], x, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(edges.normalised(inputs["past"], scaling), seen, rtol=1e-4, atol=1e-3)
     y = answer(core, {name: found[f"x_{name}"] for name in NAMES})
     after = edges.after(scaling, tf.constant(y), found.get("carry"), found.get("deviation"))
     np.testing.assert_allclose(after, expected, atol=0.02)

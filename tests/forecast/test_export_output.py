@@ -120,6 +120,7 @@ def a_built(
         "range": {"low": [-2.0], "high": [2.0]},
         "missing": {"policy": "last", "limit": 24},
         "step": None,
+        "intervals": None,
         **more,
     }
     data, about = flatbuffer.with_metadata(network(io), about)

@@ -172,6 +172,24 @@ inline int outside(const float* rows) {
   return total;
 }"""
 
+INTERVALS = """\
+// Writes both ends of the interval of a level, 0 to kLevels - 1, around what finish() wrote: kForecastSize values each.
+// rows: the last kLookback x kFeatures raw values, oldest row first; a streaming file needs them for this alone.
+inline void interval(int level, const float* rows, const float* forecast, float* low, float* high) {
+  for (int k = 0; k < kTargets; ++k) {
+    float unit = kUsual[k];
+    if constexpr (kLookback > 1) {
+      float sum = 0.0f;
+      for (int t = 1; t < kLookback; ++t) sum += fabsf(rows[t * kFeatures + k] - rows[(t - 1) * kFeatures + k]);
+      unit = fmaxf(sum / static_cast<float>(kLookback - 1), kQuiet * unit);
+    }
+    for (int i = k; i < kForecastSize; i += kTargets) {
+      low[i] = forecast[i] + unit * kLowOffsets[level * kForecastSize + i];
+      high[i] = forecast[i] + unit * kHighOffsets[level * kForecastSize + i];
+    }
+  }
+}"""
+
 STATES = """\
 template <typename T>
 inline void start_state(const Tensor& tensor, unsigned char* state) {

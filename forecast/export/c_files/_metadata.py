@@ -6,7 +6,9 @@ The arithmetic is one fixed text, below. Files differ in constants alone, so a t
 all. Where the scaling lies inside the file, the constants are those of doing nothing.
 """
 
-from ._arithmetic import ARITHMETIC, KNOWN, OUTSIDE, STATES, STATIC
+import numpy as np
+
+from ._arithmetic import ARITHMETIC, INTERVALS, KNOWN, OUTSIDE, STATES, STATIC
 from ._shape import TYPES, File
 from ._text import array, comment, number, string
 
@@ -24,6 +26,17 @@ def metadata_h(file: File, arena: int | None, model_bytes: int) -> str:
         low, high = (file.about["range"][side] for side in ("low", "high"))
         seen = array("float", "kSeenLow", low, "What the network saw in training, column by column.")
         parts += [f"{seen}\n{array('float', 'kSeenHigh', high)}", OUTSIDE]
+    if intervals := file.about.get("intervals"):
+        levels, usual = intervals["levels"], file.about["scaling"]["usual"]
+        offsets = {name: np.ravel(intervals[side]).tolist() for name, side in (("kLow", "low"), ("kHigh", "high"))}
+        lines = [
+            _integers(kLevels=len(levels)),
+            array("float", "kLevelPercent", levels, "Intervals, learned from errors of this very file."),
+            *(array("float", f"{name}Offsets", values) for name, values in offsets.items()),
+            array("float", "kUsual", usual, "How far each target moves from row to row, and the least share of it."),
+            f"inline constexpr float kQuiet = {number(intervals['quiet'])};",
+        ]
+        parts += ["\n".join(lines), INTERVALS]
     if file.step:
         ends = [0]
         for state in file.states:
