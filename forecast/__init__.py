@@ -62,7 +62,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("edge", "export"):
+    if name in ("edge", "export", "report"):
         return importlib.import_module(f"forecast.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'forecast' has no attribute {name!r}")

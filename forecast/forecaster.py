@@ -328,6 +328,12 @@ class Forecaster:
 
         return export(self, path, quantize, data=data, quiet=quiet, **options)
 
+    def report(self, path: str | Path, data: Data | None = None, **options: Any) -> Path:
+        """Writes one HTML file that says what this forecaster is worth; see `forecast.report.of_forecaster`."""
+        from .report import of_forecaster
+
+        return of_forecaster(self, path, data, **options)
+
     @classmethod
     def load(
         cls, name: str | Path, folder: str | Path | None = None, custom_objects: dict[str, Any] | None = None
