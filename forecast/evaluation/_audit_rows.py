@@ -37,7 +37,7 @@ LIVE = 20  # rows that are computed from warm-up rows alone
 def columns(trial: Trial) -> Check:
     """Looks for columns that know the target's later rows, see `foresight`."""
     panel, spec, leaks = trial.panel, trial.pipeline.spec, list[str]()
-    names = [name for name in trial.data_columns() if name not in spec.targets[:1]]
+    names = [name for name in trial.data_columns() if spec.targets != (name,)]
     rows_ahead = sorted({*range(1, NEAR), *range(max(1, trial.reach - NEAR // 2), trial.reach + NEAR // 2)})
     for name, target in ((name, target) for name in names for target in spec.targets if name != target):
         ahead = trial.reach if name in spec.known else 0  # at row t, row t + ahead is known

@@ -99,8 +99,18 @@ def test_every_model_passes(name):
 
 
 def test_a_network_that_sees_known_covariates_ahead_passes(ahead):
-    found = passes(forecast.audit(ahead))
-    assert {check.name for check in found.checks if check.result == "passed"} >= {"forecasts", "intervals", "features"}
+    by = {check.name: check for check in passes(forecast.audit(ahead)).checks}
+    assert by["features"].result == by["intervals"].result == "passed"
+    assert by["forecasts"].tried.endswith(" in validation, calibration, test; 2 live")
+
+
+def test_covariates_that_are_known_for_other_days_than_those_due_are_no_leak():
+    frame = series(0, 220)[["ds", "y", "promo"]][np.arange(220) % 9 != 3]  # holidays that no calendar knows
+    past, known = keras.Input((8, 2), name="past"), keras.Input((10, 1), name="known")
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(past), keras.layers.Flatten()(known)])
+    own = keras.Model({"past": past, "known": known}, keras.layers.Dense(2)(joined))
+    found = passes(forecast.audit(fit(frame, model=own, known=["promo"], freq="D", cleaning={"gaps": "keep"})))
+    assert {check.name: check.result for check in found.checks}["forecasts"] == "passed"
 
 
 @pytest.mark.parametrize("family", features.registry.names())
@@ -272,6 +282,13 @@ def test_a_past_column_that_holds_the_next_value_is_named():
     checks, text = seen(forecast.audit(fit(frame, model=dense(3), past=["x", "next_y"])))
     assert checks == {"columns"}
     assert text == "Column 'next_y' at row t equals y at row t+1: it knows the future. Leave it out."
+
+
+def test_a_target_that_is_another_ones_future_is_named():
+    frame = series().assign(next_y=lambda f: f["y"].shift(-1).ffill())
+    for order in (["y", "next_y"], ["next_y", "y"]):
+        _, text = seen(forecast.audit(fit(frame, model=dense(2, 4), target=order), cutoffs=1))
+        assert text == "Column 'next_y' at row t equals y at row t+1: it knows the future. Leave it out."
 
 
 def test_a_known_column_that_is_the_target_is_named_and_one_that_is_older_than_the_horizon_is_not():
@@ -520,6 +537,23 @@ def test_a_window_that_is_a_row_too_late_is_named(plain, monkeypatch):
     )
 
 
+def test_a_processor_that_rounds_at_random_is_no_leak(plain, monkeypatch):
+    own, random = fitting.Fitted.predict, np.random.default_rng(0)
+
+    def restless(self, rows, index):
+        found = own(self, rows, index)
+        return found + 1e-6 * random.normal(size=found.shape)
+
+    monkeypatch.setattr(fitting.Fitted, "predict", restless)
+    by = {check.name: check for check in passes(forecast.audit(plain)).checks}
+    assert by["forecasts"].result == by["intervals"].result == "passed"
+    assert by["calibration"].tried == "two forecasts of the same windows differ on this machine"
+    monkeypatch.setattr(
+        fitting.Fitted, "predict", lambda self, rows, index: restless(self, rows, index) + 1e-3 * rows.last.mean()
+    )
+    assert "forecasts" in seen(forecast.audit(plain))[0]
+
+
 def test_a_baseline_that_looks_ahead_is_named(plain, monkeypatch):
     def mean(values, cutoffs, steps, season_length=1):
         return np.full((len(cutoffs), len(steps)), np.nanmean(values))
@@ -594,6 +628,7 @@ def again():
     return fit(series()[["ds", "y"]].set_index("ds"), model=dense())
 
 
+@pytest.mark.slow
 def test_training_again_passes(again):
     found = passes(forecast.audit(again, cutoffs=1, retrain=True))
     assert found.checks[-1].name == "training"
