@@ -105,12 +105,12 @@ def test_a_network_that_sees_known_covariates_ahead_passes(ahead):
 
 
 def test_covariates_that_are_known_for_other_days_than_those_due_are_no_leak():
-    frame = series(0, 220)[["ds", "y", "promo"]][np.arange(220) % 9 != 3]  # holidays that no calendar knows
+    frame = series(0, 220)[["ds", "y", "promo"]][np.arange(220) % 3 != 1]  # holidays that no calendar knows
     past, known = keras.Input((8, 2), name="past"), keras.Input((10, 1), name="known")
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(past), keras.layers.Flatten()(known)])
     own = keras.Model({"past": past, "known": known}, keras.layers.Dense(2)(joined))
     found = passes(forecast.audit(fit(frame, model=own, known=["promo"], freq="D", cleaning={"gaps": "keep"})))
-    assert {check.name: check.result for check in found.checks}["forecasts"] == "passed"
+    assert {check.name: check.tried for check in found.checks}["forecasts"].endswith("; 0 live")
 
 
 @pytest.mark.parametrize("family", features.registry.names())
