@@ -77,7 +77,7 @@ def figure(picture: Picture, number: int, interactive: bool) -> Html:
     live = [tag("div", class_="live"), embedded(_live.plot(wide, _NAMED, escaped))] if interactive else []
     return tag(
         "figure",
-        tag("figcaption", tag("h4" if small else "h3", heading), tag("p", below, class_="sub") if below else ""),
+        tag("figcaption", tag("h3", heading), tag("p", below, class_="sub") if below else ""),
         tag("div", *forms, class_="drawn"),
         *live,
         tag("p", picture.note, class_="note") if picture.note else "",
@@ -99,12 +99,10 @@ def _svg(axes: "Axes", prefix: str, label: str) -> Html:
     import matplotlib
 
     figure: Any = axes.figure
-    title, axes.title = axes.get_title(), axes.title
     axes.set_title("")
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    axes.set_title(title)
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314  matplotlib wrote it
     _for_html(root, prefix)
     box = root.attrib["viewBox"]

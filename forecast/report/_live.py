@@ -57,45 +57,30 @@ def plot(axes: "Axes", colours: Mapping[str, str], escape: Callable[[str], str])
         traces.append(_bars(bars, colour(bars[0].get_facecolor()), dated))
     for box in boxes:
         if box not in bars:
-            left, right = _x(np.array([box.get_x(), box.get_x() + box.get_width()]), dated)
-            look = {
-                "fillcolor": colour(box.get_facecolor()),
-                "opacity": float(box.get_alpha() or 1),
-                "line": {"width": 0},
-            }
-            place = {"type": "rect", "yref": "paper", "x0": left, "x1": right, "y0": 0, "y1": 1, "layer": "below"}
-            shapes.append({**place, **look, "legendrank": 1001, **named(box)})
+            ends = _x(np.array([box.get_x(), box.get_x() + box.get_width()]), dated)
+            look = {"fillcolor": colour(box.get_facecolor()), "opacity": float(box.get_alpha() or 1), "layer": "below"}
+            shapes.append({**_high("rect", *ends), **look, "line": {"width": 0}, "legendrank": 1001, **named(box)})
     for line in axes.lines:
         look = {"color": colour(line.get_color()), "width": 1.25 * float(line.get_linewidth())}
         look["dash"] = _DASHES.get(str(line.get_linestyle()), "solid")
-        if line.get_transform() != axes.transData:
-            at = _x(np.asarray(line.get_xdata(orig=False)), dated)[0]
-            shapes.append(
-                {
-                    "type": "line",
-                    "yref": "paper",
-                    "x0": at,
-                    "x1": at,
-                    "y0": 0,
-                    "y1": 1,
-                    "line": look,
-                    "legendrank": 1002,
-                    **named(line),
-                }
-            )
+        if line.get_transform() == axes.transData:
+            on_top = int(line.get_zorder() > 2)
+            traces.append({**_line(line, look, named(line), dated), "zorder": on_top})
         else:
-            on_top = float(line.get_zorder()) > 2
-            trace = {**_line(line, look, named(line), dated), "zorder": int(on_top)}
-            traces.append(trace)
+            at = _x(np.asarray(line.get_xdata(orig=False)), dated)[0]
+            shapes.append({**_high("line", at, at), "line": look, "legendrank": 1002, **named(line)})
     return {"data": traces, "layout": {"shapes": shapes, **_layout(axes, dated, escape)}}
+
+
+def _high(kind: str, left: Any, right: Any) -> dict[str, Any]:
+    """Returns a shape over the whole height of a picture."""
+    return {"type": kind, "yref": "paper", "x0": left, "x1": right, "y0": 0, "y1": 1}
 
 
 def _line(line: Any, look: dict[str, Any], name: dict[str, Any], dated: bool) -> dict[str, Any]:
     x, y = (np.asarray(line.get_data(orig=False)[i], np.float64) for i in (0, 1))
-    marked = line.get_marker() not in ("", "None", None)
-    mode = "+".join(
-        ["lines"] * (look["dash"] != "solid" or line.get_linestyle() not in ("None", "")) + ["markers"] * marked
-    )
+    marked, lined = (value not in ("", "None", None) for value in (line.get_marker(), line.get_linestyle()))
+    mode = "+".join(["lines"] * lined + ["markers"] * marked)
     trace: dict[str, Any] = {"type": "scatter", "mode": mode, "line": look, **name}
     if marked:
         where = line.get_markevery()

@@ -30,7 +30,7 @@ from pipelines.panel import Panel
 from pipelines.windows import WindowSpec, index_windows
 
 EVIL = ["<script>alert(1)</script>", '" onmouseover="alert(2)" x="', "</script><img src=x onerror=alert(3)>"]
-UNIT = "<i>points</i>"
+UNIT, MODEL = "<i>points</i>", "<i>lstm</i></script>"
 NO_TRAINING = ["mase", "rmsse"]  # scores that need training rows, which a file does not hold
 
 
@@ -113,9 +113,15 @@ def model():
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory):
-    """A folder with `static.html` and `live.html`, of series and a unit that want to be HTML."""
+    """A folder with `static.html` and `live.html`, of names and a unit that want to be HTML."""
     folder = tmp_path_factory.mktemp("evil")
-    backtest = replace(a_backtest(names=[*EVIL, "x" * 200], rows=40), unit=UNIT)
+    backtest = a_backtest(names=[*EVIL, "x" * 200], rows=40)
+    forecasts = {
+        MODEL: backtest.y_pred["lstm"],
+        "naive": backtest.y_pred["naive"],
+        "</script>": backtest.y_pred["drift"],
+    }
+    backtest = replace(backtest, unit=UNIT, y_pred=forecasts)
     for name, interactive in (("static", False), ("live", True)):
         report.of_backtest(backtest, folder / f"{name}.html", interactive=interactive)
     return folder
@@ -215,11 +221,11 @@ def test_series_are_scored_as_the_backtest_scores_them_and_the_worst_come_first(
     assert (np.diff(found["ratio"]) <= 0).all()
 
 
-def test_thousands_of_series_make_a_small_report(tmp_path):
-    path = report.of_backtest(a_backtest(series=1500, rows=40), tmp_path / "many.html", interactive=False)
+def test_hundreds_of_series_make_a_small_report(tmp_path):
+    path = report.of_backtest(a_backtest(series=400, rows=30), tmp_path / "many.html", interactive=False)
     text = path.read_text(encoding="utf-8")
     assert len(text) < 1_000_000
-    assert "10 of 1,500 are shown" in Page(text).text
+    assert "10 of 400 are shown" in Page(text).text
 
 
 @pytest.mark.parametrize(
@@ -281,8 +287,9 @@ def test_colours_of_pictures_are_those_of_the_style_sheet(static):
     assert all(f"--{name}:" in static for name in named)
 
 
-def test_it_can_be_read_without_seeing(static):
-    page = Page(static)
+@pytest.mark.parametrize("kind", ["model", "series"])
+def test_it_can_be_read_without_seeing(kind, static, evil):
+    page = Page(static if kind == "model" else (evil / "static.html").read_text(encoding="utf-8"))
     assert ("html", "lang", "en") in page.attributes
     assert page.tags.count("svg") == page.values("role").count("img")
     labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
@@ -306,11 +313,11 @@ def test_names_of_series_are_text(kind, evil):
     kinds = [value for tag, name, value in page.attributes if (tag, name) == ("script", "type")]
     assert page.tags.count("script") == (2 + len(kinds) if kind == "live" else 0)
     assert set(kinds) <= {"application/json"}
-    for name in EVIL:
+    for name in (*EVIL, UNIT, MODEL):
         assert name in page.text
     if kind == "live":  # plotly takes some HTML in its texts
         plots = json.dumps([json.loads(script) for script in page.scripts[: len(kinds)]])
-        assert html.escape(UNIT) in plots
+        assert all(html.escape(name) in plots for name in (UNIT, MODEL))
         assert "<" not in plots.replace("<extra></extra>", "")  # which is ours: no name beside a value
 
 
