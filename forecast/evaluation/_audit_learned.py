@@ -53,12 +53,11 @@ def scaling(trial: Trial) -> Check:
             if what in plain and what not in shared and not np.isclose(value, plain[what], 1e-6, 0.0, equal_nan=True)
         ]
     leaks += _cold(trial)
-    more = f"; ... and {len(leaks) - SHOWN} more numbers" if len(leaks) > SHOWN else ""
-    kept = [*leaks[:SHOWN]]
-    if more:
-        kept[-1] = kept[-1].rstrip(".") + more + "."
+    shown = leaks[:SHOWN]
+    if len(leaks) > SHOWN:
+        shown.append(f"... and {len(leaks) - SHOWN:,} more learned numbers.")
     compared = f"{len(plain):,} learned numbers, {trial.tries} times" + (" and as stored" if trial.same else "")
-    return Check("scaling", compared, tuple(kept))
+    return Check("scaling", compared, tuple(shown))
 
 
 def _numbers(pipeline: DataPipeline) -> Iterator[tuple[str, float]]:
