@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.splits import PARTS
+from pipelines.stock_splits import find_split_cliffs
 
 from ..plotting import plot_history, plot_splits
 from ..text import number
@@ -19,6 +20,8 @@ from ._sections import Section
 if TYPE_CHECKING:
     from ..evaluation.backtest import Backtest
     from ..forecaster import Forecaster
+
+CLIFFS = 10  # series whose split cliffs are named
 
 
 def data(forecaster: Forecaster, backtest: Backtest) -> Section:
@@ -49,7 +52,9 @@ def data(forecaster: Forecaster, backtest: Backtest) -> Section:
     ]
     s = int(backtest.index.series[0])
     picture = Picture(partial(_splits, forecaster, panel.ids[s], backtest.targets[0]))
-    lines = str(forecaster.report_).splitlines()
+    cliffs = find_split_cliffs(panel)
+    more = [f"... and split cliffs in {len(cliffs) - CLIFFS:,} more series."] if len(cliffs) > CLIFFS else []
+    lines = [*str(forecaster.report_).splitlines(), *cliffs[:CLIFFS], *more]
     return Section(
         "data",
         "Data and cleaning",

@@ -21,12 +21,14 @@ from forecast.forecaster import Forecaster
 from forecast.plotting import plot_history
 from forecast.report import _charts as charts
 from forecast.report import _facts as facts
+from forecast.report import _origin as origin
 from forecast.report import _sections as sections
 from forecast.report._live import _thinned, plot
 from forecast.report._reopened import read, reopen
 from forecast.text import number
 from pipelines.errors import ConfigError, DataError
 from pipelines.panel import Panel
+from pipelines.stock_splits import find_split_cliffs
 from pipelines.windows import WindowSpec, index_windows
 
 EVIL = ["<script>alert(1)</script>", '" onmouseover="alert(2)" x="', "</script><img src=x onerror=alert(3)>"]
@@ -181,6 +183,16 @@ def test_a_bundle_tells_its_version_and_digest_and_whether_rows_are_those_of_the
         assert model.manifest_["digest"][:16] in one
     assert "same as in training yes" in text["same"]
     assert "same as in training no, others" in text["fewer"]
+
+
+def test_split_cliffs_in_raw_prices_are_pointed_out(model):
+    panel = model.panel_
+    values = panel.values.copy()
+    values[500:] /= 4
+    split = model.attach(replace(panel, values=values))
+    section = origin.data(split, split.backtest())
+    (cliff,) = find_split_cliffs(split.panel_)
+    assert html.escape(cliff) in "".join(part for part in section.parts if isinstance(part, str))
 
 
 def test_options_of_the_backtest_are_passed_on(model, tmp_path):
