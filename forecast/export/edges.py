@@ -72,7 +72,7 @@ def before(scaling: Scaling, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tenso
     levels = np.asarray(scaling["levels"])
     offset = np.where(levels, 0.0, shift)
     if scaling["normalize"] == "last":
-        last = v[:, -1:]  # (1, 1, F)
+        last = tf.gather(v, [v.shape[1] - 1], axis=1)  # (1, 1, F); a slice takes more of a device's memory
         x = v - last if levels.all() else v - last * _row(levels)
         result["x_past"] = _affine(x, factor, offset)
         result["carry"] = _targets(last, K)

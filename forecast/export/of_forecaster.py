@@ -60,9 +60,10 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
     keras_core = core_of(model.network_, config.normalize)
     preflight.check(keras_core)
     core = _core(keras_core, pipeline, rows, number, spec)
-    train = _of_series(training_windows(pipeline, rows, splits, CleaningReport()), number)
+    mine = [s for s, name in enumerate(panel.ids) if number in (None, s) and not (many and name not in pipeline.ids_)]
+    train = _of_series(training_windows(pipeline, rows, splits, CleaningReport()), mine)
     train = train[np.random.default_rng(spec.seed).permutation(len(train))[:CALIBRATION]]
-    validation = _few(_of_series(scored_windows(pipeline, rows, splits, "validation"), number), spec.windows)
+    validation = _few(_of_series(scored_windows(pipeline, rows, splits, "validation"), mine), spec.windows)
     if not len(train) or not len(validation):
         raise DataError(
             f"Series {series!r} must have windows in training and validation. Received: {len(train)} and "
@@ -77,7 +78,7 @@ def of_forecaster(model: Forecaster, spec: ExportSpec, data: Data | None = None)
         per_series=per_series,
         calibration=calibration,
         held_out=_held_out(model, rows, validation, core, scaling),
-        uncertain=_uncertain(model, rows, number, core),
+        uncertain=_uncertain(model, rows, mine, core),
     )
 
 
@@ -165,8 +166,8 @@ def _core(model: keras.Model, pipeline: DataPipeline, rows: Rows, number: int | 
     return Core(model, tuple(order), fixed)
 
 
-def _of_series(index: WindowIndex, number: int | None) -> WindowIndex:
-    return index if number is None else index[index.series == number]
+def _of_series(index: WindowIndex, series: Sequence[int]) -> WindowIndex:
+    return index[np.isin(index.series, series)]
 
 
 def _few(index: WindowIndex, most: int) -> WindowIndex:
@@ -196,7 +197,7 @@ def _raw(model: Forecaster, index: WindowIndex, core: Core) -> dict[str, np.ndar
     return {one.name: raw[one.name] for one in core.inputs}
 
 
-def _uncertain(model: Forecaster, rows: Rows, number: int | None, core: Core) -> Uncertain | None:
+def _uncertain(model: Forecaster, rows: Rows, mine: Sequence[int], core: Core) -> Uncertain | None:
     """Returns windows to learn intervals on and to count on; None where the forecaster has no intervals."""
     pipeline, panel, splits, intervals = model.pipeline_, model.panel_, model.splits_, model.intervals_
     if intervals is None:
@@ -206,9 +207,9 @@ def _uncertain(model: Forecaster, rows: Rows, number: int | None, core: Core) ->
         names = [panel.ids[s] for s in index.series]
         return Windows(_raw(model, index, core), pipeline.truth(panel, index), names, index.cutoffs)
 
-    calibration = of(_few(_of_series(calibration_windows(pipeline, rows, splits), number), LEARNED_ON))
+    calibration = of(_few(_of_series(calibration_windows(pipeline, rows, splits), mine), LEARNED_ON))
     try:
-        test = _few(_of_series(scored_windows(pipeline, rows, splits, "test"), number), COUNTED_ON)
+        test = _few(_of_series(scored_windows(pipeline, rows, splits, "test"), mine), COUNTED_ON)
     except DataError:  # it holds no window
         return Uncertain(calibration, None, {})
     if not len(test):

@@ -231,6 +231,20 @@ def test_each_series_has_its_own_usual_change_where_the_host_scales(two, tmp_pat
     check_table(device.about, np.stack(errors))
 
 
+def test_a_series_that_began_after_training_teaches_nothing_where_each_has_a_scaling_of_its_own(tmp_path):
+    frames = [waves(400).rename_axis("ds").reset_index().assign(unique_id=name) for name in "AB"]
+    frames[1] = frames[1].iloc[280:]  # of 400, in the middle of calibration
+    model = trained(pd.concat([*frames, frames[0].assign(unique_id="C")]))
+    path, errors = model.export(tmp_path / "m.tflite", io="int8", **AS_IT_IS).path, []
+    assert model.pipeline_.ids_ == ("A", "C")
+    for number, name in ((0, "A"), (2, "C")):
+        device = edge.load(path, series=name)
+        windows, truth, _ = part_of(model, "calibration", number)
+        usual = model.intervals_.usual[0]
+        errors += [(y - device.predict(w).values) / unit_of(w, usual) for w, y in zip(windows, truth, strict=True)]
+    check_table(device.about, np.stack(errors))
+
+
 def test_one_series_of_several_has_intervals_of_its_own_windows(two, tmp_path):
     model = two()
     device = edge.load(model.export(tmp_path / "m.tflite", series="B", **AS_IT_IS).path)
