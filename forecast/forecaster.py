@@ -229,11 +229,12 @@ class Forecaster:
         Raises:
             NotFitted: There is no trained network yet.
             DataError: The part holds no complete window.
-            ConfigError: Levels are asked for that cannot be had, or a setting of refits is wrong.
+            ConfigError: Levels are asked for that cannot be had, a setting of refits is wrong, or what a baseline needs
+                is not installed.
             UnknownName: There is no such baseline.
         """
-        fitted, panel = self.fitted_, self._rows_for(data)
-        pipeline, known = fitted.pipeline, chosen(baselines)
+        fitted, known = self.fitted_, chosen(baselines)
+        pipeline, panel = fitted.pipeline, self._rows_for(data)
         splits = self.splits_ if data is None else self._split(panel)
         rows = pipeline.transform(panel, known_until=splits.rows(part)[0])
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)

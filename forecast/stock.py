@@ -21,6 +21,7 @@ from pipelines.errors import ConfigError, ForecastError
 from pipelines.panel import Panel
 
 from ._keras import load_keras
+from .evaluation.beside import chosen
 from .evaluation.stocks import Stock, Stocks
 from .forecaster import Forecaster
 from .prepare import Data, load_rows, value_columns
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
+BESIDE = ("arima",)  # besides the baselines that are always there
 
 
 def stock(
@@ -56,7 +58,7 @@ def stock(
         One table, one sentence: print it. Stocks that failed are in `.failed`.
 
     Raises:
-        ConfigError, UnknownName: A setting is wrong.
+        ConfigError, UnknownName: A setting is wrong, or statsmodels, which ARIMA needs, is not installed.
         ForecastError: No stock could be scored; of the first one's kind, and it names all.
 
     Example:
@@ -66,6 +68,7 @@ def stock(
         [('goog', 'lstm'), ('goog', 'naive'), ('goog', 'arima')]
     """
     plain = Forecaster(model, lookback=lookback, horizon=horizon, **settings)  # a wrong setting fails here, once
+    chosen(BESIDE)
     load_keras()
     from .training.progress import Progress
 
@@ -84,7 +87,7 @@ def stock(
             progress.say(f"{name}: {', '.join(inputs)}")
             try:
                 own = Forecaster(model, config=plain.config.replace(target=columns[:1], past=columns[1:]))
-                backtest = own.fit(panel, quiet=quiet).backtest(baselines=["arima"])
+                backtest = own.fit(panel, quiet=quiet).backtest(baselines=BESIDE)
             except ForecastError as error:
                 failed.append((name, error))
             else:

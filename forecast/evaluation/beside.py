@@ -21,7 +21,7 @@ from .bands import Bands
 from .baselines import BASELINES, Baseline
 from .frames import by_series
 from .metrics import mase_scale, rmsse_scale
-from .statistical import STATISTICAL
+from .statistical import STATISTICAL, require
 
 
 def score(
@@ -70,11 +70,14 @@ def chosen(names: Sequence[str]) -> dict[str, Baseline]:
 
     Raises:
         UnknownName: There is no such baseline.
+        ConfigError: What one of them needs is not installed.
     """
     known = BASELINES | STATISTICAL
     for name in names:
         if name not in known:
             raise UnknownName.of("baseline", name, tuple(known))
+        if name in STATISTICAL:
+            require(name)
     return BASELINES | {name: known[name] for name in names}
 
 

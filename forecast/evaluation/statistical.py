@@ -136,7 +136,7 @@ def _forecast(
 ) -> FloatArray:
     """Returns the forecasts of one method, the naive ones where it has none."""
     result = naive(series, cutoffs, steps, season_length)  # (N, H); refuses what cannot be forecast
-    _require(name)
+    require(name)
     if not result.size:
         return result
     filled = naive(series, np.arange(np.size(np.asarray(series))), [1])[:, 0]  # (T,): nan before the first observed row
@@ -313,8 +313,12 @@ def _least_aicc(fits: list[Any]) -> Any:
     return min(usable, key=lambda fitted: fitted.aicc, default=None)
 
 
-def _require(name: str) -> None:
-    """Imports what the fits import; statsmodels sets filters for its warnings then, which must not outlive it."""
+def require(name: str) -> None:
+    """Imports what the fits import; statsmodels sets filters for its warnings then, which must not outlive it.
+
+    Raises:
+        ConfigError: It is not installed; the error names the extra, and `name`.
+    """
     try:
         with warnings.catch_warnings():
             for module in ("arima.model", "exponential_smoothing.ets", "forecasting.theta", "seasonal", "stattools"):

@@ -1,6 +1,7 @@
 """Backtests: forecasts at every cutoff beside the naive ones, and a verdict that claims no more than is true."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,31 @@ def test_a_wrong_option_is_a_config_error(goog, options, message):
         goog.backtest(**options)
 
 
+def without_statsmodels(monkeypatch):
+    for module in [module for module in sys.modules if module.partition(".")[0] == "statsmodels"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "statsmodels", None)
+
+
+@pytest.mark.parametrize("options", [{}, {"refit": 10}, {"data": "no/such/file.csv"}], ids=["", "refit", "data"])
+@pytest.mark.parametrize("score", ["backtest", "evaluate"])
+def test_a_baseline_that_cannot_be_had_is_refused_before_anything_is_read_or_forecast(
+    goog, monkeypatch, score, options
+):
+    monkeypatch.setattr(type(goog.fitted_), "predict", lambda *_: pytest.fail("it predicted first"))
+    monkeypatch.setattr("forecast.refitting.forecast", lambda *_, **__: pytest.fail("it fitted first"))
+    with pytest.raises(UnknownName, match=r"No baseline is called 'arma'. Did you mean 'arima'\?"):
+        getattr(goog, score)(baselines=["arma"], **options)
+    without_statsmodels(monkeypatch)
+    with pytest.raises(ConfigError, match=r"`arima` needs statsmodels, .*pip install 'keras-forecast\[baselines\]'"):
+        getattr(goog, score)(baselines=["drift", "arima"], **options)
+
+
+def test_baselines_that_need_no_statsmodels_are_had_without_it(goog, monkeypatch):
+    without_statsmodels(monkeypatch)
+    assert {"naive", "drift"} <= set(goog.backtest(cutoffs=3, baselines=["drift"]).y_pred)
+
+
 def test_an_empty_part_has_no_scores(goog):
     with pytest.raises(DataError, match=r"The calibration part must hold one window.*Received: 0 calibration rows"):
         goog.backtest(part="calibration")
@@ -188,7 +214,9 @@ def test_one_series_is_scored_as_if_it_stood_alone(months):
     result, name = months.backtest(), months.panel_.ids[3]
     alone, frame = result.one(name), result.frame()
     pd.testing.assert_frame_equal(alone.frame(), frame[frame["unique_id"] == name].reset_index(drop=True))
-    assert alone.scores["lstm"]["mae"] == pytest.approx(result.by("series").loc[(name, alone.targets[0], "lstm"), "mae"])
+    assert alone.scores["lstm"]["mae"] == pytest.approx(
+        result.by("series").loc[(name, alone.targets[0], "lstm"), "mae"]
+    )
     with pytest.raises(UnknownName, match="No series is called 'nobody'"):
         result.one("nobody")
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -319,6 +320,18 @@ def test_a_stock_that_fails_is_named_after_the_table_of_the_others(tmp_path, qui
     assert "naive on AAA: MAE " in out
     assert err.startswith("SeriesTooShort: BBB: ")
     assert f"\n{tmp_path / 'CCC.csv'}: " in err
+
+
+def test_without_statsmodels_nothing_is_read_or_trained_and_the_extra_is_named(tmp_path, monkeypatch):
+    for module in [module for module in sys.modules if module.partition(".")[0] == "statsmodels"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "statsmodels", None)
+    monkeypatch.setattr("forecast.Forecaster.fit", lambda *_, **__: pytest.fail("it trained first"))
+    code, out, err = run("stock", tmp_path / "missing.csv", *SMALL)
+    assert (code, out) == (78, "")
+    assert err == (
+        "ConfigError: `arima` needs statsmodels, which is not installed. Run: pip install 'keras-forecast[baselines]'\n"
+    )
 
 
 def test_json_holds_the_same(tmp_path, quick):
