@@ -131,7 +131,7 @@ _CONTRACT: dict[str, Any] = {
             "usual": (None, [float]),
         },
     ),
-    "intervals": (None, {"levels": [float], "low": [[[float]]], "high": [[[float]]], "quiet": float}),
+    "intervals": (None, {"levels": [float], "low": [[[float]]], "high": [[[float]]], "fade": float, "quiet": float}),
 }
 
 
@@ -269,14 +269,16 @@ class _Scaling:
         logged = self.logged[: len(base)]
         return np.where(logged[wide], np.expm1(values), values) if logged.any() and not self.returns else values
 
-    def unit(self, raw: np.ndarray, quiet: float) -> np.ndarray:
+    def unit(self, raw: np.ndarray, fade: float, quiet: float) -> np.ndarray:
         """Returns the unit of interval offsets `(K,)`: how far the targets of a window moved from row to row.
 
-        At least a share of their usual change: a window that happens to stand still is not sure of everything.
+        An earlier change counts `fade` times the one after it. At least a share of their usual change: a window that
+        happens to stand still is not sure of everything.
         """
         if len(raw) == 1:
             return self.usual
-        moved: np.ndarray = np.abs(np.diff(raw[:, : len(self.usual)], axis=0)).mean(axis=0)
+        weights = fade ** np.arange(len(raw) - 1)[::-1]
+        moved: np.ndarray = weights @ np.abs(np.diff(raw[:, : len(self.usual)], axis=0)) / weights.sum()
         return np.maximum(moved, quiet * self.usual)
 
     def aside(self, name: str, raw: np.ndarray) -> np.ndarray:
@@ -379,8 +381,8 @@ class EdgeModel:
         self._shape = (H, K, Q) if Q else (H, K)
         self._shapes = {"known": (L + H, sizes.get("known", 0) // (L + H)), "static": (sizes.get("static", 0),)}
         self._scaling = _Scaling(about["scaling"], F, K, *self._shapes["static"])
-        table = about.get("intervals") or {"levels": [], "low": [], "high": [], "quiet": 0.0}
-        self.levels, self._quiet = tuple(table["levels"]), table["quiet"]
+        table = about.get("intervals") or {"levels": [], "low": [], "high": [], "fade": 1.0, "quiet": 0.0}
+        self.levels, self._fade, self._quiet = tuple(table["levels"]), table["fade"], table["quiet"]
         self._offsets = {
             f"y_pred_{side}_{level:g}": np.array(offsets, np.float64)  # (H, K)
             for level, *both in zip(table["levels"], table["low"], table["high"], strict=True)
@@ -578,7 +580,7 @@ class EdgeModel:
                 y = self._answer if self.streaming else self._run(sent)
                 values = self._scaling.after(y, base, gain) if self._scaling.host else y
                 if np.isfinite(values).all():
-                    unit = self._scaling.unit(window, self._quiet)
+                    unit = self._scaling.unit(window, self._fade, self._quiet)
                     ends = {name: values + offsets * unit for name, offsets in self._offsets.items()}
                     return Forecast(values, False, tuple(flags), ends)
         if not self.targets:  # nobody knows which columns they are

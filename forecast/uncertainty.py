@@ -5,9 +5,11 @@
     intervals                                          errors / scale, sorted       y_pred + scale * offsets
                                                                                     coverage is measured here
 
-    window       ... r r r r r | H H H          scale = mean |r[t] - r[t - 1]| over the lookback, for each target
+    window       ... r r r r r | H H H          scale = mean |r[t] - r[t - 1]| over the lookback, for each target,
+                                                an earlier change counting 0.94 times the one after it
 
-The scale makes one pool of quiet and wild times, and of dear and cheap series. It is at least a tenth of the series'
+The scale makes one pool of quiet and wild times, and of dear and cheap series; late changes say more of the next ones
+(RiskMetrics, 1996, whose constant for days 0.94 is). It is at least a tenth of the series'
 usual one in training rows, so that a window which happens to stand still is not sure of everything; a series that never
 moved in training counts as moving by a thousandth of its size. A series not seen in training is compared with its own
 rows before the first cutoff.
@@ -39,6 +41,7 @@ from .evaluation.intervals import LEVELS, Conformal, check_levels, level_name, n
 FILE = "intervals.npz"
 NUMBERS = 2_000_000  # scores kept, at most; but those of 1,000 windows always
 FEWEST = 1_000
+FADE = 0.94  # how much less a change counts than the one after it
 QUIET = 0.1  # of the usual change: no window counts as quieter
 STILL = 1e-3  # of its size: how far a series moves that never moved
 
@@ -99,7 +102,7 @@ class Intervals:
         for first in range(0, N, 4096):
             part = slice(first, first + 4096)
             past = gather(rows.last, index.cutoffs[part] - (L - 1), L).astype(np.float64)  # (N, L, K)
-            changes[part] = np.abs(np.diff(past, axis=1)).mean(axis=1)
+            changes[part] = recent_change(past)
         return np.maximum(changes, QUIET * usual)
 
     def bands(self, rows: Rows, index: WindowIndex, y_pred: np.ndarray, levels: Iterable[float]) -> Bands:
@@ -212,6 +215,19 @@ def uncalibrated(pipeline: DataPipeline, splits: Splits) -> str:
         f"and {window.lookback} rows without missing values before it. Raise split.calibration, or set it to 0 to "
         "train on these rows, too."
     )
+
+
+def recent_change(past: np.ndarray) -> np.ndarray:
+    """Returns the mean change from row to row of windows `(N, L, K)`, late ones counting more, `(N, K)`; L >= 2.
+
+    Example:
+        >>> recent_change(np.array([[[1.0], [3.0], [2.0]]])).round(4)  # (0.94 * 2 + 1) / 1.94
+        array([[1.4845]])
+    """
+    changes = np.abs(np.diff(past, axis=1))
+    weights = FADE ** np.arange(changes.shape[1])[::-1]
+    result: np.ndarray = np.tensordot(weights / weights.sum(), changes, axes=(0, 1))
+    return result
 
 
 def usual_change(values: np.ndarray) -> np.ndarray:

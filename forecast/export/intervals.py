@@ -18,7 +18,7 @@ import numpy as np
 
 from ..evaluation import quantile_metrics
 from ..evaluation.intervals import LEVELS, Conformal, level_name, needed
-from ..uncertainty import QUIET
+from ..uncertainty import FADE, QUIET, recent_change
 from . import measure
 from .subject import Subject, Windows
 
@@ -50,7 +50,7 @@ def learned(subject: Subject, data: bytes) -> tuple[dict[str, Any] | None, list[
     if not levels:
         return None, left_out
     low, high = ([_short(one) for one in ends] for ends in zip(*map(conformal.offsets, levels), strict=True))
-    return {"levels": levels, "low": low, "high": high, "quiet": QUIET, "windows": have}, left_out
+    return {"levels": levels, "low": low, "high": high, "fade": FADE, "quiet": QUIET, "windows": have}, left_out
 
 
 def _short(offsets: np.ndarray) -> list[list[float]]:
@@ -66,13 +66,12 @@ def unit(past: np.ndarray, usual: np.ndarray) -> np.ndarray:
 
     Example:
         >>> unit(np.array([[[1.0], [3.0], [2.0]], [[5.0], [5.0], [5.0]]]), np.array([[4.0], [4.0]]))
-        array([[1.5],
-               [0.4]])
+        array([[1.48453608],
+               [0.4       ]])
     """
     if past.shape[1] == 1:
         return usual
-    moved: np.ndarray = np.abs(np.diff(past[:, :, : usual.shape[1]], axis=1)).mean(axis=1)
-    return np.maximum(moved, QUIET * usual)
+    return np.maximum(recent_change(past[:, :, : usual.shape[1]]), QUIET * usual)
 
 
 def counted(subject: Subject, data: bytes, levels: list[float]) -> list[dict[str, float]]:

@@ -204,7 +204,8 @@ def make(case):
     }
     if case.where and not case.quantiles:
         low, high = (sign * rng.uniform(1, 3, (2, HORIZON, 2)) for sign in (-1, 1))
-        about["intervals"] = {"levels": [80.0, 97.5], "low": low.tolist(), "high": high.tolist(), "quiet": 0.1}
+        about["intervals"] = {"levels": [80.0, 97.5], "low": low.tolist(), "high": high.tolist()}
+        about["intervals"] |= {"fade": 0.9, "quiet": 0.1}
     golden = Golden(raw, {name: held(x, by_name[name]) for name, x in seen.items()}, y, forecast)
     model = rng.bytes(997 + len(case.name))
     case.made.update(inputs=inputs, outputs=outputs, about=about, golden=golden, model=model, seen=seen)
@@ -508,7 +509,9 @@ def test_intervals_lie_around_a_forecast_as_far_as_its_window_moves(printed, cas
     about, golden = case.made["about"], case.made["golden"]
     got = {side: table(printed[case.name][side]).reshape(WINDOWS, 2, HORIZON, 2) for side in ("low", "high")}
     for n, (window, forecast) in enumerate(zip(golden.raw["past"].astype(float), golden.forecast, strict=True)):
-        moves = [sum(abs(b - a) for a, b in itertools.pairwise(window[:, k])) / (LOOKBACK - 1) for k in range(2)]
+        fading = [0.9**age for age in reversed(range(LOOKBACK - 1))]
+        changes = [[abs(b - a) for a, b in itertools.pairwise(window[:, k])] for k in range(2)]
+        moves = [np.average(of, weights=fading) for of in changes]
         unit = np.maximum(moves, np.multiply(0.1, [9.0, 700.0]))
         assert unit[0] == moves[0]
         assert unit[1] == 70.0 or moves[1] > 70  # the second target stands stiller than it may

@@ -646,7 +646,7 @@ def test_nobody_says_what_training_saw_where_it_is_unknown(make):
 
 USUAL = [0.7, 9.0]  # so the second target never moves as far as a tenth of that
 TABLE = {
-    **{"levels": [80.0, 97.5], "quiet": 0.1, "windows": 50},
+    **{"levels": [80.0, 97.5], "fade": 0.9, "quiet": 0.1, "windows": 50},
     "low": (-2 - np.arange(2 * H * K).reshape(2, H, K)).tolist(),
     "high": (1 + np.arange(2 * H * K).reshape(2, H, K) / 2).tolist(),
 }
@@ -657,7 +657,8 @@ def unsure(scaling=None, **changes):
 
 
 def unit_by_hand(raw):
-    moved = [np.mean([abs(b - a) for a, b in itertools.pairwise(raw[-L:, k])]) for k in range(K)]
+    steps = [[abs(b - a) for a, b in itertools.pairwise(raw[-L:, k])] for k in range(K)]
+    moved = [np.average(of, weights=[0.9 ** (len(of) - 1 - t) for t in range(len(of))]) for of in steps]
     assert moved[0] > 0.07
     assert moved[1] < 0.9
     return np.array([moved[0], 0.9])
@@ -1091,7 +1092,10 @@ def changed(about, path, value):
         ("scaling.clip_low", [["0"] * 3, [float("nan")] * 3, 0.0]),
         ("scaling.epsilon", [None, "0"]),
         ("scaling.usual", [0.5, ["1", "2"], [None, 1.0]]),
-        ("intervals", [[], {}, {"levels": [80.0]}, {**TABLE, "low": [[1.0]]}, {**TABLE, "quiet": None}]),
+        (
+            "intervals",
+            [[], {}, {"levels": [80.0]}, {**TABLE, "low": [[1.0]]}, {**TABLE, "quiet": None}, {**TABLE, "fade": "x"}],
+        ),
     ],
 )
 def test_metadata_of_another_kind_are_refused_before_the_file_is_run(tmp_path, cores, untouched, path, values):

@@ -89,7 +89,8 @@ def unit_of(window, usual):
     moved = [
         abs(after - before) for before, after in zip(window[:-1, : len(usual)], window[1:, : len(usual)], strict=True)
     ]
-    return np.maximum(np.mean(moved, axis=0), 0.1 * np.asarray(usual))
+    fading = [0.94**age for age in reversed(range(len(moved)))]
+    return np.maximum(np.average(moved, axis=0, weights=fading), 0.1 * np.asarray(usual))
 
 
 def by_hand(errors, level):

@@ -179,9 +179,12 @@ inline void interval(int level, const float* rows, const float* forecast, float*
   for (int k = 0; k < kTargets; ++k) {
     float unit = kUsual[k];
     if constexpr (kLookback > 1) {
-      float sum = 0.0f;
-      for (int t = 1; t < kLookback; ++t) sum += fabsf(rows[t * kFeatures + k] - rows[(t - 1) * kFeatures + k]);
-      unit = fmaxf(sum / static_cast<float>(kLookback - 1), kQuiet * unit);
+      float sum = 0.0f, weight = 0.0f;
+      for (int t = 1; t < kLookback; ++t) {
+        sum = kFade * sum + fabsf(rows[t * kFeatures + k] - rows[(t - 1) * kFeatures + k]);
+        weight = kFade * weight + 1.0f;
+      }
+      unit = fmaxf(sum / weight, kQuiet * unit);
     }
     for (int i = k; i < kForecastSize; i += kTargets) {
       low[i] = forecast[i] + unit * kLowOffsets[level * kForecastSize + i];

@@ -34,6 +34,7 @@ def metadata_h(file: File, arena: int | None, model_bytes: int) -> str:
             array("float", "kLevelPercent", levels, "Intervals, learned from errors of this very file."),
             *(array("float", f"{name}Offsets", values) for name, values in offsets.items()),
             array("float", "kUsual", usual, "How far each target moves from row to row, and the least share of it."),
+            f"inline constexpr float kFade = {number(intervals['fade'])};  // of a change beside the one after it",
             f"inline constexpr float kQuiet = {number(intervals['quiet'])};",
         ]
         parts += ["\n".join(lines), INTERVALS]
