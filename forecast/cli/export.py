@@ -29,7 +29,7 @@ def export(
     max_core_error: Annotated[
         float | None, typer.Option(help="Largest error of the network's own answers. [default: 0.1]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses calibration windows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses the training windows that integers are fitted to.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A file that ends in .tflite, or a folder. [default: NAME_edge]"),

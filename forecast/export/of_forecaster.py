@@ -1,8 +1,8 @@
 """A trained Forecaster as something to export: its core, its scaling, windows of its training and validation rows.
 
-Calibration windows come from training rows, held-out windows from the validation part: the comparison decides which
-layout is taken, so test rows stay out of it. Where the forecaster has intervals, the file's are learned on windows of
-the calibration part of the rows, and counted on those of the test part.
+Calibration windows, which integers are fitted to, come from training rows, held-out windows from the validation part:
+the comparison decides which layout is taken, so test rows stay out of it. Where the forecaster has intervals, the
+file's are learned on windows of the calibration part of the rows, and counted on those of the test part.
 """
 
 from __future__ import annotations

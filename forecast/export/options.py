@@ -23,7 +23,7 @@ class ExportSpec(Spec):
         max_degradation: Largest loss of accuracy: MAE of the file over Keras's, minus 1.
         max_core_error: Largest error of the core's own answers: RMSE over their standard deviation.
         windows: Held-out windows to compare on.
-        seed: Chooses calibration windows.
+        seed: Chooses calibration windows: training windows, which the converter looks at to choose its integers.
     """
 
     quantize: Literal["int8", "float32", "float16", "dynamic", "int16"] = "int8"

@@ -22,7 +22,7 @@ _REPAIRS = {
     "moved scale": "Reversing a sequence computes nothing, so its scale is the same before and after; one that is read "
     "on another scale is brought to it by an operator of its own.",
     "state scale": "Old and new values of a state are the same numbers, so they need the same scale.",
-    "calibrated with one batch": "The converter never resets an LSTM while it looks at calibration windows, so it was "
+    "calibrated with one batch": "The converter never resets an LSTM while it looks at training windows, so it was "
     "shown all of them at once, and the file was made to take one.",
 }
 
