@@ -12,6 +12,10 @@ The rules of `metrics` hold: `y_true` first, nan in it is left out, a forecast t
 of nan is left out, too. In prices a forecast can lie close to the truth and know nothing: so does the naive forecast,
 which hits no direction.
 
+A move counts from a millionth of the last or of the true value, whichever is larger. What is smaller is rounding, about
+ten times that of float32, in which networks count and panels keep their rows: it stands still, in a forecast and in the
+truth.
+
 This module knows nothing of panels, windows or models.
 """
 
@@ -25,13 +29,16 @@ from pipelines.errors import ConfigError, DataError
 from ._arrays import observed, per_row
 from .baselines import FloatArray
 
+ROUNDING = 1e-6  # of the size of a value
+
 
 def directional_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> float:
     """Percent of forecasts that move from the cutoff's value in the direction of the true move.
 
     `100 * mean(sign(y_pred - last) == sign(y_true - last))`. Where the truth did not move, or `last` is nan, there is
     no direction to hit and the forecast is left out. Where only the forecast stands still it misses, so the naive
-    forecast scores 0. The bar is not 50: it is `up_share`, or 100 minus it if that is more.
+    forecast scores 0, and so does one that equals it to rounding: see `moved`. The bar is not 50: it is `up_share`, or
+    100 minus it if that is more.
 
     Args:
         y_true: Array `(N, ...)`, nan where nothing was observed.
@@ -50,6 +57,24 @@ def directional_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt
     """
     true_move, pred_move = _moves(y_true, y_pred, last)
     return float(100 * (np.sign(true_move) == np.sign(pred_move)).mean())
+
+
+def moved(value: FloatArray, y_true: FloatArray, last: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tells which values lie away from `last` by more than rounding: `1e-6 * max(|last|, |y_true|)`.
+
+    False where something is nan.
+
+    Args:
+        value: What was forecast, or what is true.
+        y_true: What is true, of the same shape; it says how large values are where the last one is near zero.
+        last: The value at the cutoff, of the same shape.
+
+    Example:
+        >>> last = np.array([100.0, 100.0, 0.0])
+        >>> moved(np.array([100.00001, 100.01, 1e-9]), y_true=np.array([101.0, 101.0, 2.0]), last=last)
+        array([False,  True, False])
+    """
+    return np.abs(value - last) > ROUNDING * np.maximum(np.abs(last), np.abs(y_true))
 
 
 def up_share(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> float:
@@ -149,15 +174,17 @@ def return_correlation(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.A
 
 
 def _moves(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, last: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Returns the true moves `(M,)` that count, and the predicted ones, 0 where a forecast stands still."""
     true, pred, known = observed(y_true, y_pred)
     start = per_row("last", last, known)
-    moved = np.abs(true - start) > 0  # False where `last` is nan
-    if not moved.any():
+    counted = moved(true, true, start)
+    if not counted.any():
         raise DataError(
             f"A direction needs a true move away from `last`. Received: {true.size} true values, none of them known to "
-            "have moved. Use mae, or score rows in which the series moves."
+            "have moved by more than rounding. Use mae, or score rows in which the series moves."
         )
-    return (true - start)[moved], (pred - start)[moved]
+    pred_move = np.where(moved(pred, true, start), pred - start, 0.0)
+    return (true - start)[counted], pred_move[counted]
 
 
 def _constant(changes: FloatArray) -> bool:

@@ -21,7 +21,7 @@ from pipelines.errors import ConfigError, DataError, UnknownName
 
 from .backtest import Backtest
 from .baselines import FloatArray, IntArray
-from .direction import directional_accuracy, directional_interval, return_correlation, up_share
+from .direction import directional_accuracy, directional_interval, moved, return_correlation, up_share
 from .frames import by_series
 from .pitfalls import LagOneCopy, lag_one_copy
 from .verdict import overlap
@@ -54,7 +54,7 @@ class Moves:
     @property
     def still(self) -> bool:
         """Whether the forecast is the last value itself, to rounding, as naive is: it says no direction."""
-        return bool(np.allclose(self.y_pred, self.last, rtol=1e-9, atol=0))
+        return not moved(self.y_pred, self.y_true, self.last).any()
 
     @property
     def accuracy(self) -> float:

@@ -41,6 +41,7 @@ from .baselines import Baseline, FloatArray, IntArray, naive
 FIT_ROWS = 1000  # parameters are fitted on the last rows up to the first cutoff, at most so many
 MIN_ROWS = 20  # fewer are not fitted
 STRENGTH = 0.64  # of a season that counts for ets and arima; the threshold of R's `nsdiffs`
+WHOLE = 0.9999  # the largest smoothing constant that statsmodels tries: where it ends there, it would be 1
 KPSS = 0.463  # the 5 % point of the statistic for a constant mean
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ def ets(series: npt.ArrayLike, cutoffs: npt.ArrayLike, steps: npt.ArrayLike, sea
     """Exponential smoothing with additive errors: a level, with or without damped trend, with or without season.
 
     The trend is chosen by AICc, the season by its strength; smoothing constants by maximum likelihood from heuristic
-    first states.
+    first states. Of a random walk it may find that the level is the last value: that is the naive forecast, to
+    rounding.
 
     Args:
         series: Array `(T,)` in any unit, oldest row first, nan where nothing was observed.
@@ -181,6 +183,8 @@ def _fit_ets(train: FloatArray, m: int) -> Filter | None:
     gains = [constant.get(f"smoothing_{part}", 0.0) for part in ("level", "trend", "seasonal")]
     states = np.asarray(best.states)  # (rows, states): level, trend if any, season if any
     level, slope = states[-1, 0], states[-1, 1] if damping else 0.0
+    if gains[0] >= WHOLE and not damping and m == 1:  # the level is the last value itself
+        gains[0], level = 1.0, scaled[-1]
     seasons = states[-m:, -1] if m > 1 else np.zeros(1)  # of the last rows, oldest first
 
     def follow(later: FloatArray, known: IntArray, ahead: IntArray) -> FloatArray:

@@ -12,6 +12,7 @@ from forecast.evaluation import direction
 from forecast.evaluation.direction import (
     directional_accuracy,
     directional_interval,
+    moved,
     return_correlation,
     up_share,
 )
@@ -20,8 +21,8 @@ from pipelines.errors import ConfigError, DataError
 TRUE = [100.0, 102.0, 101.0, 105.0]
 PRED = [101.0, 101.0, 103.0, 104.0]
 
-# Cents, as prices are: no difference is lost in rounding, so signs and zeros are exact.
-cents = st.integers(-1_000_000, 1_000_000).map(lambda n: n / 100)
+# Cents, as prices are: no difference is lost in rounding, and none is as small, so signs and zeros are exact.
+cents = st.integers(-500_000, 500_000).map(lambda n: n / 100)
 prices = st.integers(1, 1_000_000).map(lambda n: n / 100)
 
 
@@ -53,6 +54,36 @@ def test_directions_are_counted_like_a_loop_would_and_beside_the_same_up_moves(d
 
 def test_the_naive_forecast_never_hits_a_direction():
     assert directional_accuracy([[1, 2], [4, 3]], [[1.5, 1.5], [3.5, 3.5]], last=[1.5, 3.5]) == 0
+
+
+@pytest.mark.parametrize("size", [1e-12, 0.3, 500.0, 1e9])
+def test_a_forecast_that_equals_naive_to_the_rounding_of_its_arithmetic_hits_no_direction_either(size):
+    random = np.random.default_rng(0)
+    walk = size * (1 + 0.01 * random.normal(size=1001).cumsum() / 10)
+    true, last = walk[1:], walk[:-1]
+    low, high = np.float32(walk.min()), np.float32(walk.max())
+    scaled = (last.astype(np.float32) - low) / (high - low)
+    for rounded in (last + 7 * size - 7 * size, last.astype(np.float32), scaled * (high - low) + low):
+        assert (rounded != last).any()
+        assert directional_accuracy(true, rounded, last) == directional_interval(true, rounded, last)[0] == 0
+        assert directional_interval(true, rounded, last) == directional_interval(true, last, last)
+        assert not moved(rounded, true, last).any()
+    careful = last + 0.1 * (true - last)  # one in a hundred of these moves is as small as rounding
+    assert 95 < directional_accuracy(true, careful, last) < 100
+
+
+def test_moves_from_zero_are_measured_by_the_true_value():
+    assert directional_accuracy([3.0, -2.0], [1e-7, -1e-7], last=0) == 0
+    assert directional_accuracy([3.0, -2.0], [1e-5, -1e-5], last=0) == 100
+    assert directional_accuracy([3e-9, -2e-9], [1e-9, 1e-9], last=0) == 50
+    assert directional_accuracy([0.0, 0.0], [1e-3, -1e-3], last=[1e-3, 1.0]) == 50  # to zero is a move
+
+
+def test_true_moves_that_are_rounding_have_no_direction():
+    true, last = np.array([1e8 + 8, 1e8 + 1000, 1e8 - 1000]), np.full(3, 1e8)  # float32 holds these in steps of 8
+    assert up_share(true, true, last) == 50
+    with pytest.raises(DataError, match="none of them known to have moved by more than rounding"):
+        up_share(true[:1], true[:1], last[:1])
 
 
 @pytest.mark.parametrize(("hits", "misses"), [(1, 2), (0, 7), (12, 0), (130, 120)])

@@ -16,6 +16,7 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from forecast.evaluation import statistical
 from forecast.evaluation.baselines import naive, seasonal_naive
+from forecast.evaluation.direction import directional_accuracy
 from forecast.evaluation.metrics import mae, mase, mase_scale, smape
 from forecast.evaluation.statistical import STATISTICAL, arima, ets, theta
 from pipelines.errors import ConfigError, DataError
@@ -237,7 +238,7 @@ def ets_of_statsmodels(series: np.ndarray, first: int, cutoff: int, damped: bool
 @pytest.mark.parametrize(
     ("series", "damped", "m"),
     [
-        (walk(), False, 1),
+        (walk() + reverting(0.0, 120, seed=1), False, 1),
         (np.cumsum(reverting(0.9, 120)), True, 1),
         (waves(), False, 6),
         (waves() + np.cumsum(reverting(0.9, 120)), True, 6),
@@ -254,6 +255,16 @@ def test_ets_filters_forward_as_statsmodels_does(series, damped, m):
 def test_ets_chooses_between_level_and_trend_by_aicc():
     assert np.ptp(ets(walk(), [119], STEPS, 1)) == 0
     assert np.ptp(ets(np.cumsum(reverting(0.9, 120)), [119], STEPS, 1)) > 0
+
+
+def test_ets_of_a_random_walk_is_naive_and_says_no_direction_as_naive_does():
+    series, cutoffs = walk(), np.arange(80, 112)
+    true, last = series[cutoffs[:, None] + STEPS], series[cutoffs]
+    found = ets(series, cutoffs, STEPS, 1)
+    np.testing.assert_allclose(found, naive(series, cutoffs, STEPS), rtol=1e-12)
+    assert (
+        directional_accuracy(true, found, last) == directional_accuracy(true, naive(series, cutoffs, STEPS), last) == 0
+    )
 
 
 def test_ets_beats_the_naive_forecasts_on_a_season_with_a_trend():

@@ -106,6 +106,14 @@ def test_moves_of_naive_have_no_direction():
     assert made.bar == max(made.up_share, 100 - made.up_share)
 
 
+def test_moves_within_rounding_are_those_of_naive():
+    values = walk()
+    still = moves(a_backtest(values, lambda at, steps: (values[at] * 1.0000002)[:, None] + 0 * steps))
+    assert still.still
+    assert np.isnan([still.accuracy, *still.interval(), still.correlation]).all()
+    assert not moves(a_backtest(values, lambda at, steps: (values[at] * 1.00001)[:, None] + 0 * steps)).still
+
+
 def test_an_unobserved_end_of_a_move_is_left_out():
     values = walk()
     values[-3:] = np.nan
