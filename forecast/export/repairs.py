@@ -22,6 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from pipelines.errors import ExportError
 
 from . import flatbuffer
+from .runtimes import captured
 
 PEAK_WINDOWS = 128  # windows that cell states are followed through
 LOWEST_CELL_SCALE, HIGHEST_CELL_SCALE = 2.0**-15, 2.0**-9
@@ -82,10 +83,10 @@ def _peaks(floats: Any, windows: Mapping[str, np.ndarray]) -> list[float]:
 
     operators = lstms(floats)
     data = flatbuffer.write(copy.deepcopy(floats))
-    with warnings.catch_warnings():  # keeping all tensors takes memory, and says so
+    with warnings.catch_warnings(), captured():  # keeping all tensors takes memory, and says so
         warnings.simplefilter("ignore")
         interpreter = Interpreter(model_content=data, num_threads=1, experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
     seen: list[list[np.ndarray]] = [[] for _ in operators]
     details = interpreter.get_input_details()
     for n in range(min(PEAK_WINDOWS, len(windows["past"]))):

@@ -37,7 +37,7 @@ class LiteRT:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            with _stderr():  # the first one tells that it has kernels
+            with captured():  # the first one tells that it has kernels
                 self._interpreter = Interpreter(model_content=data, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
@@ -66,7 +66,7 @@ class Micro:
     def __init__(self, data: bytes) -> None:
         from tflite_micro import runtime
 
-        with _stderr() as said:
+        with captured() as said:
             try:
                 self._interpreter = runtime.Interpreter.from_bytes(data, arena_size=self.LARGEST_ARENA)
             except (RuntimeError, ValueError) as error:
@@ -90,7 +90,7 @@ class Micro:
     @property
     def arena(self) -> int:
         """Bytes of working memory that the file takes."""
-        with _stderr() as said:
+        with captured() as said:
             self._interpreter.print_allocations()
             text = said()
         found = re.search(r"total (\d+) bytes", text)
@@ -100,7 +100,7 @@ class Micro:
 
 
 @contextlib.contextmanager
-def _stderr() -> Iterator[Any]:
+def captured() -> Iterator[Any]:
     """Yields a function that returns what C++ code has written to standard error so far."""
     sys.stderr.flush()
     sys.stdout.flush()
