@@ -111,15 +111,16 @@ def test_its_table_names_every_command_and_no_other():
 
 
 def test_the_scores_it_shows_are_what_the_program_prints_today():
-    title, header, *rows, verdict, bundle, picture, edge = SCORES.splitlines()
+    title, header, *lines, bundle, picture, edge = SCORES.splitlines()
+    rows, (verdict, copy, outside, direction, *held) = lines[:5], lines[5:]
     assert title == "test scores of Close, in dollars"
     assert header.split() == list(METRICS)
     scores = {name: values for name, *values in map(str.split, rows)}
     assert list(scores) == ["lstm", "naive", "seasonal_naive", "drift", "mean"]
     assert all(len(values) == len(METRICS) for values in scores.values())
     found = re.fullmatch(
-        r"(Better than|Worse than|Level with) naive on [\d,]+ test sessions: "
-        r"MAE ([\d.]+) against ([\d.]+) dollars \(([\d.]+) % (higher|lower)\)\.",
+        r"(Better than|Worse than|Level with|Does not beat) naive on [\d,]+ test sessions: "
+        r"MAE ([\d.]+) against ([\d.]+) dollars \(([\d.]+) % (higher|lower), p [=<] [\d.]+\)\.",
         verdict,
     )
     assert found, verdict
@@ -127,6 +128,10 @@ def test_the_scores_it_shows_are_what_the_program_prints_today():
     assert [scores["lstm"][0], scores["naive"][0]] == list(found.group(2, 3))
     assert abs(100 * (mine / naive - 1)) == pytest.approx(percent, abs=0.1)
     assert (mine > naive) == (found[5] == "higher")
+    assert copy.startswith("At step 1 it copies the last value: ")
+    assert "true values lie outside the training range" in outside
+    assert direction.startswith("Direction at step 1: ")
+    assert [line.split(" % held")[0] for line in held] == ["Intervals of 80", "Intervals of 95"]
     assert bundle.split() == ["bundle", "saved_models/goog/1"]
     assert picture.split() == ["picture", "saved_models/goog/1/forecast.png"]
     assert re.fullmatch(
