@@ -106,8 +106,14 @@ def value_columns(frame: pd.DataFrame, id_col: str | None, time_col: str | None)
     return tuple(str(c) for c in frame.columns if c not in other)
 
 
-def load_rows(data: str | pd.DataFrame | pd.Series, config: ForecastConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Returns rows, and what `Panel.from_frame` has to be told of them: a source finds its own columns."""
+def load_rows(
+    data: str | pd.DataFrame | pd.Series, config: ForecastConfig, **more: Any
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Returns rows, and what `Panel.from_frame` has to be told of them: a source finds its own columns.
+
+    Args:
+        more: Other options, for a source that has them.
+    """
     options = config.panel_options()
     if isinstance(data, pd.Series):
         return data.to_frame(data.name if data.name is not None else "y"), options
@@ -115,7 +121,8 @@ def load_rows(data: str | pd.DataFrame | pd.Series, config: ForecastConfig) -> t
         return data, options
     takes = inspect.signature(sources.registry.load(sources.split_locator(data)[0]).load).parameters
     own = {name: options[name] for name in ("id_col", "time_col") if options[name] is not None and name in takes}
-    return sources.load(data, **own), {name: None if name in own else value for name, value in options.items()}
+    more = {name: value for name, value in more.items() if name in takes}
+    return sources.load(data, **own, **more), {name: None if name in own else value for name, value in options.items()}
 
 
 def _only(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from pipelines.errors import ConfigError, DataError
+from pipelines.errors import ConfigError, DataError, SeriesTooShort
 from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
@@ -122,7 +122,7 @@ def _last_windows(pipeline: DataPipeline, rows: Rows, first: np.ndarray) -> tupl
     if not keep:
         s = int(np.argmax(first - panel.offsets[:-1]))
         have, need = int(first[s] - panel.offsets[s]), window.lookback + pipeline.warmup
-        raise DataError(
+        raise SeriesTooShort(
             f"A forecast needs the last {need} rows without missing values (lookback {window.lookback} + warm-up of "
             f"features {pipeline.warmup}). Received: {have} rows in the longest series, {panel.ids[s]!r}. Give "
             "more rows, or fill the gaps."

@@ -73,6 +73,7 @@ def rows(
     id_col: str | None = None,
     time_col: str | None = None,
     day_first: bool = False,
+    text: str = "refuse",
 ) -> pd.DataFrame:
     """Returns a table with one stamp a row as a long frame, or as one series with its stamps in the index.
 
@@ -93,7 +94,7 @@ def rows(
     )
     ids = None if name is None else _ids(table, name)
     labels = {one for one in table.texts() if is_id_name(one) and _is_label(table, one)}
-    numbers(table, keep={time, name, *labels})
+    numbers(table, keep={time, name, *labels}, text=text)
     values = table.frame.drop(columns=[one for one in (time, name) if one is not None])
     if values.columns.empty:
         raise DataError(f"A table must hold a column of values. Received: only {time!r} in {table.file}. Add one.")

@@ -2,6 +2,7 @@
 
 "12"  "1,234.5"  ""  "n/a"  ->  12.0  1234.5  NaN  NaN       commas or dots may group thousands
 "12"  "13"  "-"             ->  DataError: line 4            most cells are numbers, one is not
+                            ->  12.0  13.0  "-"              the same, where text is kept
 "rain"  "7"  "None"         ->  "rain"  "7"  NaN             most are not: it stays text
 """
 
@@ -39,7 +40,7 @@ class Table:
         return [str(name) for name, kind in kinds if kind.kind == "O" or isinstance(kind, pd.StringDtype)]
 
 
-def numbers(table: Table, keep: Container[str | None], *, strict: bool = False) -> None:
+def numbers(table: Table, keep: Container[str | None], *, strict: bool = False, text: str = "refuse") -> None:
     """Turns the columns of text that hold numbers into numbers, in place.
 
     A column with at most half of its cells numbers stays text. True and false become 1 and 0.
@@ -48,9 +49,10 @@ def numbers(table: Table, keep: Container[str | None], *, strict: bool = False) 
         table: Changed in place.
         keep: Columns that stay as they are: stamps and ids.
         strict: No column may stay text.
+        text: "refuse" a text among numbers, or "keep" it as it is.
 
     Raises:
-        DataError: A column of numbers holds a text.
+        DataError: A column of numbers holds a text, and it is not kept.
     """
     frame = table.frame
     converted: dict[str, pd.Series] = {}
@@ -64,13 +66,15 @@ def numbers(table: Table, keep: Container[str | None], *, strict: bool = False) 
         good = present & ~np.isnan(values)[codes]
         if strict or 2 * good.sum() > present.sum() or not present.any():
             bad = present & ~good
-            if bad.any():
+            if bad.any() and text != "keep":
                 row = int(frame.index[bad.argmax()])
                 raise DataError(
                     f"Column {name!r} must hold numbers. Received: {frame[name][row]!r} in {table.place(row)}. "
                     "Repair that cell, or leave it empty, which reads as missing."
                 )
             converted[name] = pd.Series(values[codes], index=frame.index)
+            if bad.any():
+                converted[name] = converted[name].astype(object).where(~bad, frame[name])
         elif not present.all():
             converted[name] = frame[name].where(present)
     table.frame = frame.assign(**converted)

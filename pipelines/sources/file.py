@@ -43,6 +43,7 @@ class FileOptions(Spec):
         time_col: The column of stamps.
         layout: "single" (one series), "long" (a column names the series), "wide" (one series a row).
         header: Whether the first line holds names.
+        text: What becomes of a text in a column of numbers: "refuse" the file, or "keep" it as it is.
     """
 
     delimiter: str | None = None
@@ -53,6 +54,7 @@ class FileOptions(Spec):
     time_col: str | None = None
     layout: Literal["single", "long", "wide"] | None = None
     header: bool | None = None
+    text: Literal["refuse", "keep"] = "refuse"
 
     @pydantic.field_validator("delimiter")
     @classmethod
@@ -84,6 +86,7 @@ def load(
     time_col: str | None = None,
     layout: str | None = None,
     header: bool | str | None = None,
+    text: str = "refuse",
 ) -> pd.DataFrame:
     """Returns the rows of a file, a folder of files, or all files that fit a glob.
 
@@ -101,6 +104,7 @@ def load(
         time_col: The column of stamps.
         layout: "single", "long" or "wide" (one series a row).
         header: Whether the first line holds names.
+        text: "refuse" a text in a column of numbers, or "keep" it, for whoever sorts out such rows.
 
     Raises:
         SourceError: A file is missing or cannot be read.
@@ -116,7 +120,9 @@ def load(
         [1.5, 1.75]
     """
     given = {"delimiter": delimiter, "encoding": encoding, "decimal": decimal, "day_first": day_first}
-    options = FileOptions.of({**given, "id_col": id_col, "time_col": time_col, "layout": layout, "header": header})
+    options = FileOptions.of(
+        {**given, "id_col": id_col, "time_col": time_col, "layout": layout, "header": header, "text": text}
+    )
     paths, many = find(locator)
     read = [_one(path, options) for path in paths]
     frame, notes = merge(paths, read) if many else read[0]
@@ -152,5 +158,6 @@ def _one(path: Path, options: FileOptions) -> tuple[pd.DataFrame, list[str]]:
             id_col=options.id_col,
             time_col=options.time_col,
             day_first=options.day_first,
+            text=options.text,
         )
     return frame, table.notes

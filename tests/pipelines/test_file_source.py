@@ -627,3 +627,10 @@ def test_every_message_says_what_must_hold_what_was_received_and_what_to_do(read
         with pytest.raises(DataError) as caught:
             read(content)
         assert re.fullmatch(r".* (must|needs) .*\. Received: .*\. \w+ .*\.", str(caught.value))
+
+
+def test_a_text_among_numbers_is_kept_for_whoever_asks(read):
+    content = "unique_id,ds,y\nA,2024-01-01,1.5\nA,2024-01-02,broken\nB,2024-01-01,\nB,2024-01-02,4\n"
+    with pytest.raises(DataError, match="'broken' in line 3"):
+        read(content)
+    assert read(content, text="keep")["y"].fillna("none").tolist() == [1.5, "broken", "none", 4.0]
