@@ -20,7 +20,7 @@ from forecast import edge
 from forecast.export import _child, converter
 
 L, H = 12, 3
-AS_IT_IS = {"max_core_error": 1e9, "max_degradation": 1e9, "quiet": True}  # networks of an epoch, on purpose
+AS_IT_IS = {"max_core_error": 1e9, "max_degradation": 1e9, "windows": 8, "quiet": True}  # however bad the network
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +50,8 @@ def waves(rows=400, columns=("y",), seed=0):
 def trained(frame, **options):
     split = {"validation": 0.1, "calibration": 0.2, "test": 0.2}
     options = {"target": "y", "split": split, **options}
-    model = forecast.Forecaster("lstm", lookback=L, horizon=H, training={"epochs": 2}, **options)
+    network = {"name": "lstm", "units": 8}
+    model = forecast.Forecaster(network, lookback=L, horizon=H, training={"epochs": 2}, **options)
     return model.fit(frame, quiet=True)
 
 
@@ -112,7 +113,13 @@ def check_table(about, errors):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"io": "int8"}, {"layout": "step"}, {"quantize": "float32"}], ids=["fused", "io", "step", "floats"]
+    "options",
+    [
+        pytest.param({"layout": "fused"}, id="fused"),
+        pytest.param({"layout": "step"}, id="step"),
+        pytest.param({"layout": "fused", "io": "int8"}, id="io", marks=pytest.mark.slow),
+        pytest.param({"layout": "fused", "quantize": "float32"}, id="floats", marks=pytest.mark.slow),
+    ],
 )
 def test_offsets_are_what_sorting_the_errors_of_the_file_by_hand_gives(one, options, tmp_path):
     device = edge.load(one.export(tmp_path / "m.tflite", **options, **AS_IT_IS).path)
@@ -124,7 +131,7 @@ def test_offsets_are_what_sorting_the_errors_of_the_file_by_hand_gives(one, opti
     check_table(device.about, np.stack(errors))
 
 
-@pytest.mark.parametrize("layout", ["fused", "step"])
+@pytest.mark.parametrize("layout", ["fused", pytest.param("step", marks=pytest.mark.slow)])
 def test_a_stream_learns_from_a_stream_whose_state_knows_all_rows_before(stream, layout, tmp_path):
     device = edge.load(stream.export(tmp_path / "m.tflite", layout=layout, state="streaming", **AS_IT_IS).path)
     windows, truth, cutoffs = part_of(stream, "calibration")
@@ -144,7 +151,7 @@ def test_intervals_of_a_coarser_file_are_wider_than_those_of_the_network(one, tm
     random = np.random.default_rng(0)
     real = edge.EdgeModel._run
     monkeypatch.setattr(edge.EdgeModel, "_run", lambda self, rows: real(self, rows) + 5 * random.normal(size=(H, 1)))
-    report = one.export(tmp_path / "m.tflite", "float32", **AS_IT_IS).report
+    report = one.export(tmp_path / "m.tflite", "float32", layout="fused", **AS_IT_IS).report
     for row in report["intervals"]["levels"]:
         assert row["file_width"] > 1.5 * row["network_width"]
         assert row["file"] > row["level"] - 10
@@ -154,7 +161,7 @@ def test_intervals_of_a_coarser_file_are_wider_than_those_of_the_network(one, tm
 
 
 def test_a_file_as_good_as_the_network_has_its_intervals(one, tmp_path):
-    report = one.export(tmp_path / "m.tflite", "float32", **AS_IT_IS)
+    report = one.export(tmp_path / "m.tflite", "float32", layout="fused", **AS_IT_IS)
     device, frame = edge.load(report.path), one.predict()
     answer = device.predict(one.pipeline_.raw(one.panel_)[-L:])
     assert list(answer.intervals) == [name for name in frame.columns if name.startswith("y_pred_")]
@@ -171,7 +178,7 @@ def test_a_file_as_good_as_the_network_has_its_intervals(one, tmp_path):
 
 
 def test_the_report_tells_how_often_intervals_held_the_truth(one, tmp_path):
-    report = one.export(tmp_path / "m_edge", **AS_IT_IS)
+    report = one.export(tmp_path / "m_edge", layout="fused", **AS_IT_IS)
     rows = {row["level"]: row for row in report.report["intervals"]["levels"]}
     assert f"80 % held {rows[80]['file']:.1f} % of {rows[80]['values']:,} true values of the test part" in str(report)
     text = (report.folder / "report.md").read_text()
@@ -187,7 +194,7 @@ def test_the_report_tells_how_often_intervals_held_the_truth(one, tmp_path):
 
 def test_a_level_that_needs_more_windows_is_left_out_and_the_report_says_why(tmp_path):
     split = {"validation": 0.1, "calibration": 20 / 400, "test": 0.2}
-    report = trained(waves(), split=split).export(tmp_path / "m.tflite", **AS_IT_IS)
+    report = trained(waves(), split=split).export(tmp_path / "m.tflite", layout="fused", **AS_IT_IS)
     device = edge.load(report.path)
     assert device.levels == (80,)
     assert list(device.predict(waves()[-L:]).intervals) == ["y_pred_lo_80", "y_pred_hi_80"]
@@ -198,7 +205,7 @@ def test_a_level_that_needs_more_windows_is_left_out_and_the_report_says_why(tmp
 
 def test_without_a_calibration_part_a_file_has_no_intervals_and_nobody_misses_them(tmp_path):
     model = trained(waves(), split={"validation": 0.1, "calibration": 0, "test": 0.2})
-    report = model.export(tmp_path / "m.tflite", **AS_IT_IS)
+    report = model.export(tmp_path / "m.tflite", layout="fused", **AS_IT_IS)
     assert report.report["intervals"] == {}
     assert report.report["left_out"] == []
     answer = edge.load(report.path).predict(waves()[-L:])
@@ -208,7 +215,7 @@ def test_without_a_calibration_part_a_file_has_no_intervals_and_nobody_misses_th
 
 def test_rows_without_a_calibration_part_leave_intervals_out(one, tmp_path):
     before = waves().iloc[:240]  # of 400, where validation ends
-    report = one.export(tmp_path / "m.tflite", data=before, **AS_IT_IS).report
+    report = one.export(tmp_path / "m.tflite", layout="fused", data=before, **AS_IT_IS).report
     assert report["left_out"] == ["intervals: the rows hold no window of the calibration part"]
     assert report["intervals"] == {}
 
@@ -218,7 +225,7 @@ def test_rows_without_a_calibration_part_leave_intervals_out(one, tmp_path):
 
 def test_each_series_has_its_own_usual_change_where_the_host_scales(two, tmp_path):
     model = two()
-    path = model.export(tmp_path / "m.tflite", io="int8", **AS_IT_IS).path
+    path = model.export(tmp_path / "m.tflite", layout="fused", io="int8", **AS_IT_IS).path
     usual, errors = dict(zip(model.intervals_.ids, model.intervals_.usual, strict=True)), []
     for number, name in enumerate("AB"):
         device = edge.load(path, series=name)
@@ -236,7 +243,7 @@ def test_a_series_that_began_after_training_teaches_nothing_where_each_has_a_sca
     frames = [waves(400).rename_axis("ds").reset_index().assign(unique_id=name) for name in "AB"]
     frames[1] = frames[1].iloc[280:]  # of 400, in the middle of calibration
     model = trained(pd.concat([*frames, frames[0].assign(unique_id="C")]))
-    path, errors = model.export(tmp_path / "m.tflite", io="int8", **AS_IT_IS).path, []
+    path, errors = model.export(tmp_path / "m.tflite", layout="fused", io="int8", **AS_IT_IS).path, []
     assert model.pipeline_.ids_ == ("A", "C")
     for number, name in ((0, "A"), (2, "C")):
         device = edge.load(path, series=name)
@@ -248,7 +255,7 @@ def test_a_series_that_began_after_training_teaches_nothing_where_each_has_a_sca
 
 def test_one_series_of_several_has_intervals_of_its_own_windows(two, tmp_path):
     model = two()
-    device = edge.load(model.export(tmp_path / "m.tflite", series="B", **AS_IT_IS).path)
+    device = edge.load(model.export(tmp_path / "m.tflite", layout="fused", series="B", **AS_IT_IS).path)
     windows, truth, _ = part_of(model, "calibration", 1)
     usual = dict(zip(model.intervals_.ids, model.intervals_.usual, strict=True))["B"]
     errors = [(y - device.predict(w).values) / unit_of(w, usual) for w, y in zip(windows, truth, strict=True)]
@@ -257,7 +264,7 @@ def test_one_series_of_several_has_intervals_of_its_own_windows(two, tmp_path):
 
 def test_where_one_scaling_serves_all_the_calmest_series_says_what_is_still(two, tmp_path):
     model = two(scaling={"shared": True})
-    device = edge.load(model.export(tmp_path / "m.tflite", **AS_IT_IS).path)
+    device = edge.load(model.export(tmp_path / "m.tflite", layout="fused", **AS_IT_IS).path)
     assert device.about["scaling"]["usual"] == pytest.approx(model.intervals_.usual.min(axis=0))
     errors = []
     for number in range(2):
