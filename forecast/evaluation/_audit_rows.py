@@ -1,6 +1,6 @@
 """Audits what happens to rows before anything is learned from them: columns, cleaning, features, splits.
 
-    columns     a column that equals, or moves with, the target's later rows
+    columns     a column that equals, moves with, or is made of the target's later rows
     cleaning    holes and an outlier are made around a cutoff: what is put there must not come from after it
     features    each by itself: rows up to the cutoff stay as they are, and need no more rows than its warm-up says
     splits      parts follow each other, in rows and in dates; windows' futures lie in their part; values cut nothing
@@ -47,9 +47,10 @@ def columns(trial: Trial) -> Check:
             if found := foresight(x[ahead:], y[: len(y) - ahead], rows_ahead):
                 by = found.rows - ahead
                 row = "the same row" if not by else f"row t{by:+d}"
-                how = "" if found.how == "equals" else f" (correlation {found.correlation:.4f})"
+                row = f"{'up to' if found.how == 'is made of' else 'at'} {row}"
+                how = f" (correlation {found.correlation:.4f})" if found.how == "moves with" else ""
                 end = "it is given as known ahead, which nobody knows" if by <= 0 else "it knows the future"
-                leaks.append(f"Column {name!r} at row t {found.how} {target} at {row}{how}: {end}. Leave it out.")
+                leaks.append(f"Column {name!r} at row t {found.how} {target} {row}{how}: {end}. Leave it out.")
                 break
     if not names:
         return Check("columns", "there are none beside the target", possible=False)

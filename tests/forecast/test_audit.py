@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import io
+import itertools
 import json
 import re
 import time
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.signal
 
 import forecast
 from forecast import Forecaster, fitting, models, prepare, refitting, selection
@@ -275,6 +277,159 @@ def test_a_column_known_far_ahead_is_compared_around_the_horizon():
 
 def test_few_rows_say_nothing():
     assert foresight.foresight(later(walk(20)), walk(20), range(1, 6)) is None
+
+
+def there_and_back(y):
+    """Exponential smoothing forwards, then backwards, so that nothing lags."""
+    return y.ewm(alpha=0.5).mean()[::-1].ewm(alpha=0.5).mean()[::-1]
+
+
+MADE = {
+    "centred mean": (lambda y: y.rolling(5, center=True).mean(), 2),
+    "to the ends": (lambda y: y.rolling(5, center=True, min_periods=1).mean(), 2),
+    "in cents": (lambda y: y.rolling(3, center=True).mean().round(2), 1),
+    "with holes": (lambda y: y.rolling(3, center=True).mean().where(np.random.default_rng(1).random(len(y)) > 0.03), 1),
+    "distance from it": (lambda y: y - y.rolling(21, center=True).mean(), 10),
+    "the next mean": (lambda y: y.rolling(5).mean().shift(-7), 7),
+    "weighted": (lambda y: 0.1 * y.shift(1) + 0.8 * y + 0.1 * y.shift(-1), 1),
+    "hardly weighted": (lambda y: 0.02 * y.shift(1) + 0.96 * y + 0.02 * y.shift(-1), 1),
+    "Savitzky-Golay": (lambda y: pd.Series(scipy.signal.savgol_filter(y, 7, 2)), 3),
+    "there and back": (there_and_back, 5),
+    "mean return": (lambda y: y.pct_change().rolling(5, center=True).mean(), 2),
+    "mean logarithm": (lambda y: np.log(y).rolling(5, center=True).mean(), 2),
+    "median": (lambda y: y.rolling(5, center=True).median(), 2),
+    "maximum": (lambda y: y.rolling(7, center=True).max(), 3),
+    "the next minimum": (lambda y: y.rolling(5).min().shift(-4), 4),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("rows", [140, 300, 1200])
+def test_a_column_made_of_rows_around_it_is_found_with_the_last_of_them(name, rows):
+    make, last = MADE[name]
+    if (name, rows) == ("distance from it", 140):
+        pytest.skip("ten rows ahead take more rows to fit")
+    y = pd.Series(walk(rows, seed=4))
+    found = foresight.foresight(np.float32(make(y)), np.float32(y), range(1, 61))
+    assert found == ("is made of", 1.0, last)
+
+
+def test_the_part_of_a_target_that_is_missing_hides_no_centred_mean():
+    y = pd.Series(walk(600))
+    smooth = y.rolling(5, center=True).mean()
+    y[np.random.default_rng(0).random(600) < 0.01] = np.nan
+    assert foresight.foresight(smooth, y, range(1, 61)) == ("is made of", 1.0, 2)
+
+
+HONEST = {
+    "mean": lambda y: y.rolling(5).mean(),
+    "long mean": lambda y: y.rolling(100).mean(),
+    "exponential mean": lambda y: y.ewm(span=200).mean(),
+    "mean of all so far": lambda y: y.expanding().mean(),
+    "median": lambda y: y.rolling(5).median(),
+    "long median": lambda y: y.rolling(101).median(),
+    "maximum": lambda y: y.rolling(20).max(),
+    "deviation": lambda y: y.rolling(20).std(),
+    "weighted": lambda y: 0.5 * y + 0.3 * y.shift(1) + 0.2 * y.shift(4),
+    "returns": lambda y: y.pct_change(5),
+    "distance from a mean": lambda y: y / y.rolling(20).mean() - 1,
+    "MACD": lambda y: y.ewm(span=12).mean() - y.ewm(span=26).mean(),
+    "Bollinger": lambda y: y.rolling(20).mean() + 2 * y.rolling(20).std(),
+    "strength": lambda y: 100 * y.diff().clip(0).ewm(alpha=1 / 14).mean() / y.diff().abs().ewm(alpha=1 / 14).mean(),
+    "open": lambda y: y.shift(1) + np.random.default_rng(1).normal(0, 0.1, len(y)),
+    "high": lambda y: np.maximum(y, y.shift(1)) + np.random.default_rng(1).exponential(0.2, len(y)),
+    "another walk": lambda y: pd.Series(walk(len(y), seed=9)),
+    "sum so far": lambda y: y.cumsum(),
+    "rounded": lambda y: y.round(),
+    "weekday": lambda y: pd.Series(np.arange(len(y)) % 5.0),
+    "nearly itself": lambda y: y + np.random.default_rng(1).normal(0, 1e-3, len(y)),
+    "noisy centred mean": lambda y: y.rolling(3, center=True).mean() + np.random.default_rng(1).normal(0, 1, len(y)),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("rows", [140, 300, 1200])
+def test_a_column_made_of_rows_before_it_is_left_alone(name, rows):
+    y = pd.Series(walk(rows, seed=4))
+    assert foresight.foresight(np.float32(HONEST[name](y)), np.float32(y), range(1, 61)) is None
+
+
+def test_a_target_that_is_smoother_or_noisier_than_a_column_accuses_it_of_nothing():
+    t, random = np.arange(2000), np.random.default_rng(0)
+    clean = np.sin(2 * np.pi * t / 24.3) + 0.5 * np.sin(2 * np.pi * t / 168)
+    noisy = clean + random.normal(0, 0.01, 2000)
+    assert foresight.foresight(clean, noisy, range(1, 61)) is None
+    assert foresight.foresight(noisy, clean, range(1, 61)) is None
+    y = pd.Series(walk(2000))
+    assert foresight.foresight(y, y.rolling(5).mean(), range(1, 61)) is None
+
+
+def test_few_values_and_few_large_changes_are_no_knowledge():
+    random = np.random.default_rng(0)
+    shipped = random.poisson(2, 1000).cumsum()
+    ordered = shipped + random.integers(2, 6, 1000)  # always a later number of shipped ones
+    assert foresight.foresight(ordered, shipped, range(1, 61)) is None
+    degrees = random.normal(size=1000).cumsum().round()
+    assert foresight.foresight(degrees + random.integers(-1, 2, 1000), degrees, range(1, 61)) is None
+    price = walk(1000)
+    price[500:] -= 50  # a split, announced two days before
+    assert foresight.foresight(1.0 * (np.arange(1000) >= 498), price, range(1, 61)) is None
+    assert foresight.foresight(1.0 * (np.arange(1000) == 498), price, range(1, 61)) is None
+
+
+def test_a_centred_mean_of_too_few_rows_is_not_tried():
+    y = pd.Series(walk(80))
+    assert foresight.foresight(y.rolling(5, center=True).mean(), y, range(1, 61)) is None
+    assert foresight.foresight(y.rolling(5, center=True).mean(), y, []) is None
+
+
+def test_a_centred_mean_in_one_series_of_several_is_named_with_its_last_row():
+    frame = shop().assign(smooth=lambda f: f["y"].where(f["unique_id"] == "s0", 0.0))
+    first = frame["unique_id"] == "s1"
+    frame.loc[first, "smooth"] = frame.loc[first, "y"].rolling(5, center=True, min_periods=1).mean()
+    checks, text = seen(forecast.audit(fit(frame, model=dense(3), past=["x", "smooth"]), cutoffs=1))
+    assert checks == {"columns"}
+    assert text == "Column 'smooth' at row t is made of y up to row t+2: it knows the future. Leave it out."
+
+
+def test_a_known_column_that_is_a_mean_up_to_its_own_day_is_named_and_one_up_to_the_cutoff_is_not():
+    frame = series(rows=260).assign(plan=lambda f: f["y"].rolling(3).mean(), old=lambda f: f["plan"].shift(2))
+    checks, text = seen(forecast.audit(fit(frame.iloc[5:], model=dense(3), known=["plan", "old"]), cutoffs=1))
+    assert checks == {"columns"}
+    assert "Column 'plan' at row t is made of y up to the same row: it is given as known ahead, which" in text
+    assert "'old'" not in text
+
+
+def real(shared_data, name):
+    """Returns real series, a frame each."""
+    frame = pd.read_csv(next(shared_data.glob(f"*/{name}*.csv*")), index_col=0 if name == "occupancy" else None)
+    parts = [part for _, part in frame.groupby("Ticker")] if "Ticker" in frame else [frame]
+    return [part.select_dtypes("number").iloc[-2000:].astype(np.float32) for part in parts]
+
+
+@pytest.mark.parametrize("name", ["AAPL", "AirPassengers"])
+def test_columns_of_real_data_know_nothing_of_each_other(shared_data, name):
+    for frame in real(shared_data, name):
+        for column, target in itertools.permutations(frame, 2):
+            assert foresight.foresight(frame[column], frame[target], range(1, 61)) is None, (column, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["us_daily_6tickers", "SPY", "ETTh1", "occupancy", "traffic_volume"])
+def test_columns_of_more_real_data_know_nothing_of_each_other(shared_data, name):
+    test_columns_of_real_data_know_nothing_of_each_other(shared_data, name)
+
+
+@pytest.mark.parametrize(("name", "target"), [("AAPL", "Close"), ("AirPassengers", "#Passengers"), ("ETTh1", "OT")])
+def test_real_series_have_no_centred_mean_unless_one_is_made(shared_data, name, target):
+    (frame,) = real(shared_data, name)
+    y = frame[target]
+    for kind in ("centred mean", "Savitzky-Golay", "maximum"):
+        make, last = MADE[kind]
+        made = np.float32(make(y.reset_index(drop=True)))
+        assert foresight.foresight(made, y, range(1, 61)) == ("is made of", 1.0, last)
+    for make in HONEST.values():
+        assert foresight.foresight(np.float32(make(y.reset_index(drop=True))), y, range(1, 61)) is None
 
 
 def test_a_past_column_that_holds_the_next_value_is_named():
