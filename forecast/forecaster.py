@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from pipelines.cleaning import CleaningReport
@@ -19,6 +20,7 @@ from pipelines.errors import ConfigError, NotFitted
 from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline
 from pipelines.splits import Splits, split
+from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig, merge
 from .evaluation.backtest import Backtest
@@ -205,7 +207,7 @@ class Forecaster:
         stride: int = 1,
         cutoffs: int | None = None,
         levels: Levels = None,
-        baselines: Sequence[str] = (),
+        baselines: str | Sequence[str] = (),
         refit: str | int = "never",
         window: str = "expanding",
         warm_start: bool = False,
@@ -240,7 +242,7 @@ class Forecaster:
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
         if refit == "never":
             asked = wanted(fitted.intervals, levels, part)
-            y_pred, how = fitted.predict(rows, index), ""
+            y_pred, fits = fitted.predict(rows, index), ""
             bands = fitted.intervals.bands(rows, index, y_pred, asked) if fitted.intervals and asked else None
         else:
             from . import refitting
@@ -248,7 +250,7 @@ class Forecaster:
 
             config, progress = self._refittable(), Progress(quiet)
             options: Any = {"refit": refit, "window": window, "warm_start": warm_start, "levels": levels}
-            y_pred, bands, how = refitting.forecast(panel, splits, index, config, progress, own=self.own, **options)
+            y_pred, bands, fits = refitting.forecast(panel, splits, index, config, progress, own=self.own, **options)
         return score(
             panel,
             splits,
@@ -261,7 +263,7 @@ class Forecaster:
             unit=self.unit_,
             season_length=self.config.season_length,
             bands=bands,
-            how=how,
+            how="; ".join(filter(None, [fits, _short(index, cutoffs, part)])),
         )
 
     def _refittable(self) -> ForecastConfig:
@@ -411,6 +413,14 @@ class Forecaster:
             return split(panel, self.config.split, self._splits.starts, self._splits.tails)
         known = self.manifest_.get("split", {})
         return split(panel, self.config.split, known.get("starts"), known.get("tails"))
+
+
+def _short(index: WindowIndex, cutoffs: int | None, part: str) -> str:
+    """Returns how many cutoffs there were, where more were asked for."""
+    most = int(np.bincount(index.series).max())
+    if cutoffs is None or most >= cutoffs:
+        return ""
+    return f"{most:,} of {cutoffs:,} cutoffs, the {part} part holds no more: give more rows"
 
 
 def _there(value: T | None, otherwise: str) -> T:

@@ -42,7 +42,7 @@ class Backtest:
         part: "test", or whichever part of the data it is.
         unit: What the values are counted in.
         bands: Intervals of the model's forecasts, where it has any.
-        how: How several fits made the forecasts; "" where one did.
+        how: What is not as usual: several fits, or fewer cutoffs than were asked for; else "".
     """
 
     panel: Panel

@@ -65,13 +65,14 @@ def score(
     )
 
 
-def chosen(names: Sequence[str]) -> dict[str, Baseline]:
-    """Returns the baselines that always stand beside a model, and those that are asked for.
+def chosen(names: str | Sequence[str]) -> dict[str, Baseline]:
+    """Returns the baselines that always stand beside a model, and the one or those that are asked for.
 
     Raises:
         UnknownName: There is no such baseline.
         ConfigError: What one of them needs is not installed.
     """
+    names = [names] if isinstance(names, str) else names
     known = BASELINES | STATISTICAL
     for name in names:
         if name not in known:

@@ -72,7 +72,7 @@ class Scores:
         part: Which part of the data was scored.
         verdicts: What they amount to, by target.
         coverage: What the model's intervals are worth, by target and level, where it has any.
-        how: How a backtest with several fits was made; "" where there was one.
+        how: What was not as usual in the backtest; see there.
     """
 
     table: pd.DataFrame

@@ -28,7 +28,7 @@ from ..text import number
 from .baselines import FloatArray, IntArray
 from .direction import directional_accuracy, directional_interval, up_share
 from .pitfalls import lag_one_copy, outside_training_range
-from .significance import SIGNIFICANT, DieboldMariano, diebold_mariano, wilcoxon
+from .significance import ENOUGH, SIGNIFICANT, DieboldMariano, diebold_mariano, wilcoxon
 
 LEVEL = 0.005  # closer than this to the bar, no claim is made
 FEWEST_SERIES = 6  # with fewer, Wilcoxon's test can never reach 5 %, or only just
@@ -166,13 +166,15 @@ def against(
             sides.append(np.sign(ranks.p_better - 0.5))
             tests.append(f"Wilcoxon over {ranks.n:,} series")
         if count == 1 or shared or not p_values:
-            mean = over_time(losses, order, step)
-            if mean.enough:
+            cutoffs = len(np.unique(order[~np.isnan(losses).any(axis=0)]))
+            if cutoffs >= ENOUGH * step:
+                mean = over_time(losses, order, step)
                 p_values += [mean.p_value, mean.p_fixed]
                 sides.append(np.sign(mean.difference))
                 tests.append(f"Diebold-Mariano over {mean.n:,} cutoffs")
             elif not p_values:
-                tests.append(f"{mean.n:,} cutoffs are too few to test forecasts of which {step} overlap.")
+                few = f"{cutoffs:,} cutoff{' is' if cutoffs == 1 else 's are'} too few"
+                tests.append(f"{few} to test forecasts of which {step} overlap." if step > 1 else f"{few}.")
     except DataError as error:
         tests = tests or [str(error)]
     return Against(bar, *maes, max(p_values, default=np.nan), len(set(sides)) == 1, tuple(tests))

@@ -121,6 +121,13 @@ def test_a_stride_skips_cutoffs_and_a_number_keeps_the_last(goog, months, result
     assert (last == 2).all()
 
 
+def test_a_backtest_that_is_longer_than_the_data_says_so_above_its_scores(goog):
+    result = goog.backtest(cutoffs=5000)
+    assert len(result.index) == 78
+    title = "test scores of Close, in dollars; 78 of 5,000 cutoffs, the test part holds no more: give more rows\n"
+    assert str(result.scores).startswith(title)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

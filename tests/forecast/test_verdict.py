@@ -164,7 +164,7 @@ def test_one_cutoff_is_too_few_for_a_test_and_the_error_says_what_to_do():
     assert len(result.index) == 1
     with pytest.raises(DataError, match=r"needs losses from more than 1 cutoffs\. Received: 1 .*Forecast from more"):
         result.significance()
-    assert "Not tested: " in result.scores.verdict
+    assert result.scores.verdict.endswith("Not tested: 1 cutoff is too few to test forecasts of which 4 overlap.")
 
 
 def test_few_cutoffs_for_a_long_horizon_are_called_too_few():
