@@ -76,8 +76,8 @@ def foresight(column: npt.ArrayLike, target: npt.ArrayLike, ahead: Iterable[int]
         warnings.simplefilter("ignore", RuntimeWarning)
         best, nearest = max(((_alike(x, y, h), -h) for h in future), default=(0.0, 0))
         if best < ALIKE:
-            ahead = min(BACK, max(future, default=0))
-            last = _sum(x, y, ahead) or _pick(x, y, ahead)
+            furthest = min(BACK, max(future, default=0))
+            last = _sum(x, y, furthest) or _pick(x, y, furthest)
             return Foresight("is made of", 1.0, last) if last else None
         if any(_alike(x, y, h) > EXPLAINED for h in past):
             return None
