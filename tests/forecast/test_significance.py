@@ -54,6 +54,32 @@ def test_the_example_of_rs_dm_test_has_rs_p_values(loss, step, two, worse, bette
     assert found.difference == pytest.approx(np.mean(loss(ETS) - loss(ARIMA)))
 
 
+@pytest.mark.parametrize("n", [20, 60, 250])
+def test_fixed_smoothing_measures_the_slowest_waves_written_as_sums(n):
+    random = np.random.default_rng(n)
+    model, naive = random.normal(size=n).cumsum(), random.normal(size=n)
+    d, t = model - naive, np.arange(n)
+    waves = int(n ** (1 / 3))
+    power = [
+        (np.sum(d * np.cos(2 * np.pi * j * t / n)) ** 2 + np.sum(d * np.sin(2 * np.pi * j * t / n)) ** 2) / n
+        for j in range(1, waves + 1)
+    ]
+    expected = 2 * scipy.stats.t.sf(abs(d.mean()) / np.sqrt(np.mean(power) / n), 2 * waves)
+    assert diebold_mariano(model, naive, 3).p_fixed == pytest.approx(expected)
+
+
+def test_fixed_smoothing_is_not_deceived_by_a_memory_that_is_longer_than_the_step():
+    """Differences with a mean of zero that remember four fifths of the last one: 5 % of tests should find something."""
+    random = np.random.default_rng(0)
+    differences = np.zeros((400, 200))
+    for t in range(1, 200):
+        differences[:, t] = 0.8 * differences[:, t - 1] + random.normal(size=400)
+    found = [diebold_mariano(one, np.zeros(200)) for one in differences]
+    plain, fixed = ((np.array([getattr(one, name) for one in found]) < 0.05).mean() for name in ("p_value", "p_fixed"))
+    assert plain > 0.4
+    assert fixed < 0.1
+
+
 @given(pair=pairs(least=4), step=st.integers(1, 6))
 def test_the_statistic_is_that_of_the_papers_written_as_loops(pair, step):
     model, naive = pair
