@@ -8,6 +8,7 @@ on Arm it is not.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,9 +161,10 @@ def tried(name: str, folder: Path) -> tuple[bytes | None, str]:
     if run.returncode < 0:
         return None, f"the process dies of {signal.Signals(-run.returncode).name}"
     if run.returncode:
-        lines = [line for line in run.stderr.splitlines() if "rror" in line]
-        telling = [line for line in lines if "TensorList" in line or "ConverterError" in line] or lines
-        return None, " ".join((telling or ["fails"])[-1].split())[:90]
+        kinds, operators = (
+            re.findall(pattern, run.stderr) for pattern in (r"(?m)^[\w.]*?(\w+Error)\b", r"TensorList\w+")
+        )
+        return None, ": ".join([(kinds or ["an error"])[-1], *operators[:1]])
     return target.read_bytes(), ""
 
 
