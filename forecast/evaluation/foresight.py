@@ -34,6 +34,7 @@ BACK = 60  # rows up to the cutoff that may explain it
 REACHES = (60, 20, 7)  # rows before, and after, that a column may be made of: as many as there are rows to fit
 ROWS = 6  # that it takes for each of these
 PICKED = 0.99  # the share of rows in which a column must be one of the target's values
+FLAT = 1e-10  # the share of the largest variance below which moves are those of float32's rounding
 ROUNDING = 1e-6  # the share of its variance from which something is unexplained
 
 
@@ -126,17 +127,18 @@ def _sum_of(change: FloatArray, moves: FloatArray, furthest: int) -> int:
     """
     for back in REACHES:
         ahead = min(back, furthest)
-        rows = _around(moves, back, ahead)  # (T, P)
+        width = back + 1 + ahead
+        rows = _around(moves, back + ahead, ahead)  # (T, P)
         known = np.isfinite(rows).all(axis=1) & np.isfinite(change)
-        if ahead and known.sum() >= ROWS * rows.shape[1]:
+        if ahead and known.sum() >= ROWS * width:
             break
     else:
         return 0
     rows, wanted = rows[known] / (rows[known].std() or 1.0), change[known]  # (N, P), (N,)
-    past = _unexplained(rows[:, : back + 1], wanted)
+    past = _unexplained(rows[:, :width], wanted)  # of as many rows, so that a season is no foresight
 
     def explained(h: int) -> bool:
-        return bool((_unexplained(rows[:, : back + 1 + h], wanted) <= (1 - ALIKE**2) * past).all())
+        return bool((_unexplained(rows[:, ahead : width + h], wanted) <= (1 - ALIKE**2) * past).all())
 
     if (past <= ROUNDING).any() or not explained(ahead):
         return 0
@@ -148,7 +150,7 @@ def _unexplained(rows: FloatArray, wanted: FloatArray) -> FloatArray:
     half, result = len(rows) // 2, np.ones(2)
     rows = np.column_stack([np.ones(len(rows)), rows])
     for i, (here, there) in enumerate(((slice(half), slice(half, None)), (slice(half, None), slice(half)))):
-        weights = np.linalg.lstsq(rows[there].T @ rows[there], rows[there].T @ wanted[there])[0]
+        weights = np.linalg.lstsq(rows[there].T @ rows[there], rows[there].T @ wanted[there], rcond=FLAT)[0]
         spread = wanted[here].var()
         if spread > 0:
             result[i] = np.square(wanted[here] - rows[here] @ weights).mean() / spread

@@ -362,6 +362,13 @@ def test_a_target_that_is_smoother_or_noisier_than_a_column_accuses_it_of_nothin
     assert foresight.foresight(y, y.rolling(5).mean(), range(1, 61)) is None
 
 
+@pytest.mark.parametrize("rows", [120, 1500])
+def test_rounding_that_repeats_with_a_season_tells_nothing(rows):
+    sine = pd.Series(np.sin(2 * np.pi * np.arange(rows) / 24) + 2)
+    for column in (sine**2, np.log(sine), sine / sine.rolling(20).mean() - 1):
+        assert foresight.foresight(np.float32(column), np.float32(sine), range(1, 61)) is None
+
+
 def test_few_values_and_few_large_changes_are_no_knowledge():
     random = np.random.default_rng(0)
     shipped = random.poisson(2, 1000).cumsum()
