@@ -41,7 +41,7 @@ def roll(
     steps = H if steps is None else steps
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ConfigError(f"`steps` must be an integer >= 1. Received: {steps!r}")
-    _refuse_unknown(pipeline, steps)
+    check_steps(pipeline, steps)
     rows_ahead = G + -(-steps // H) * H  # whole calls: the last one may know more than it is asked
     ahead, provisional = _shortened(pipeline, panel).extend(rows_ahead)
     first = ahead.offsets[1:] - rows_ahead  # first future row of each series
@@ -81,7 +81,8 @@ def _continued(array: np.ndarray, steps: int) -> np.ndarray:
     return np.concatenate([array[:, :steps], np.full((N, max(steps - H, 0), K), np.nan)], axis=1)
 
 
-def _refuse_unknown(pipeline: DataPipeline, steps: int) -> None:
+def check_steps(pipeline: DataPipeline, steps: int) -> None:
+    """Raises ConfigError where so many steps cannot be forecast: the horizon ends, and covariates are unknown."""
     spec = pipeline.spec
     H, G = spec.window.horizon, spec.window.gap
     if steps <= H:

@@ -17,6 +17,7 @@ from . import (
     describe,
     evaluate,
     export,
+    job,
     models,
     plot,
     predict,
@@ -53,6 +54,7 @@ for module in (
 ):
     command = module.__name__.rpartition(".")[2]
     app.command(command)(getattr(module, command))
+app.add_typer(job.app, name="job")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,7 +21,12 @@ from pipelines.errors import ConfigError
 from pipelines.sources import load
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = sorted(command.name for command in app.registered_commands)
+COMMANDS = sorted(one.name for one in (*app.registered_commands, *app.registered_groups))
+PARTS = [
+    (group.name, one.callback.__name__)
+    for group in app.registered_groups
+    for one in group.typer_instance.registered_commands
+]
 SMALL = ["--lookback", "8", "--horizon", "2", "--epochs", "1", "--set", "model.units=4", "--quiet"]
 
 
@@ -464,6 +469,11 @@ def test_every_command_has_an_example_in_its_help_and_a_place_in_the_readme(comm
     help_ = plain(succeeds(command, "--help"))
     assert f"Example: forecast {command}" in help_
     assert f"forecast {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("group", "part"), PARTS)
+def test_every_command_of_a_group_has_an_example_in_its_help(group, part):
+    assert f"Example: forecast {group} {part}" in plain(succeeds(group, part, "--help"))
 
 
 def test_help_lists_every_command():

@@ -1,0 +1,107 @@
+"""`forecast job`: scheduled forecasts of many series: run, validate, status, schema."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._shared import Folder, Json, say, show_json
+
+if TYPE_CHECKING:
+    from ..jobs import Outcome
+
+app = typer.Typer(
+    help="Run a nightly job: forecasts of many series, checked, published as a whole, one YAML file.\n\n"
+    "Example: forecast job run examples/nightly_stocks.yaml",
+    no_args_is_help=True,
+)
+
+JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="A job file, such as examples/nightly_stocks.yaml.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", help="A date or time; no later row is used. [default: now, floored to the rows' frequency]"
+    ),
+]
+
+
+@app.command()
+def run(job: JobArgument, as_of: AsOf = None, folder: Folder = None, as_json: Json = False) -> None:
+    """Read, check, forecast and publish; a second run of the same rows changes nothing.
+
+    Example: forecast job run examples/nightly_stocks.yaml --as-of 2008-10-14
+    """
+    from .. import jobs
+    from ..jobs.telling import told
+
+    with told(sys.stderr):
+        outcome = jobs.run(job, as_of, folder=folder)
+    if as_json:
+        show_json({**outcome.about, "status": outcome.status, "folder": outcome.folder})
+    else:
+        say(_sentence(outcome))
+
+
+def _sentence(outcome: "Outcome") -> str:
+    about = outcome.about
+    counts = ", ".join(f"{number:,} {state}" for state, number in about["counts"].items() if number or state == "ok")
+    return f"{outcome.status} {about['job']} as of {about['as_of']}: {counts}\n{outcome.folder}"
+
+
+@app.command()
+def validate(job: JobArgument, as_of: AsOf = None, folder: Folder = None, as_json: Json = False) -> None:
+    """Check the file, the bundle, the source's columns and the output folder, without running.
+
+    Example: forecast job validate examples/nightly_stocks.yaml
+    """
+    from .. import jobs
+    from ..text import aligned
+
+    found = jobs.validate(job, as_of, folder=folder)
+    if as_json:
+        show_json(found)
+        return
+    say(aligned([[name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)] for name, v in found.items()]))
+
+
+@app.command()
+def status(job: JobArgument, as_json: Json = False) -> None:
+    """Show the runs of a job: which is current, what they counted, and why the last one failed.
+
+    Example: forecast job status examples/nightly_stocks.yaml
+    """
+    from .. import jobs
+    from ..text import aligned
+
+    runs = jobs.status(job)
+    if as_json:
+        show_json(runs)
+        return
+    if not runs:
+        say("No runs yet.")
+        return
+    say(aligned([["as of", "run", "status", "", "in", "ok", "fallback", "quarantined", "seconds"], *map(_row, runs)]))
+    last = max(runs, key=lambda about: about["finished"])
+    if last["status"] == "failed":
+        say(f"The last run failed, with exit code {last['exit_code']}: {last['message']}\n{last['folder']}")
+
+
+def _row(about: dict[str, Any]) -> list[str]:
+    counts = [f"{about['counts'][name]:,}" if name in about["counts"] else "-" for name in _COUNTS]
+    mark = "current" if about["current"] else ""
+    return [about["as_of"] or "-", about["run_id"] or "-", about["status"], mark, *counts, f"{about['seconds']:.1f}"]
+
+
+_COUNTS = ("in", "ok", "fallback", "quarantined")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a job file, for editors.
+
+    Example: forecast job schema > job.schema.json
+    """
+    from ..jobs.config import schema as of_job
+
+    show_json(of_job())

@@ -1,0 +1,94 @@
+"""What is known of a run so far, and what run.json says of it in the end."""
+
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.errors import ForecastError
+
+from ..bundle._files import versions
+from .clock import AsOf
+from .config import Job
+from .gates import Failure
+from .opened import Opened
+from .telling import Stages
+
+NAMED = 100  # names of series that run.json lists, of each kind
+
+
+class Attempt:
+    """A run under way.
+
+    Attributes:
+        job: What is run.
+        stages: Times and logs.
+        as_of, opened, run_id: What it is about, as soon as that is known.
+        failures: Series that failed so far.
+        facts: What run.json says besides, by name.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stages = Stages(job=job.spec.name)
+        self.versions = versions("pyarrow", "exchange_calendars")
+        self.as_of: AsOf | None = None
+        self.opened: Opened | None = None
+        self.run_id: str | None = None
+        self.failures: list[Failure] = []
+        self.facts: dict[str, Any] = {"data": None, "gates": {}, "reasons": {}, "counts": {}, "outputs": []}
+        self._started, self._clock = _now(), time.perf_counter()
+
+    def count(self, counts: dict[str, int], ids: Collection[str], before: set[str], trained: frozenset[str]) -> None:
+        """Counts and names series that are new or vanished since the run before, and those not seen in training."""
+        named = {
+            "new": sorted(set(ids) - before),
+            "vanished": sorted(before - set(ids)),
+            "cold": sorted(set(ids) - trained),
+        }
+        self.facts["counts"] = {**counts, **{kind: len(names) for kind, names in named.items()}}
+        self.facts["series"] = {kind: names[:NAMED] for kind, names in named.items()}
+
+    def ended(self, status: str, error: BaseException | None = None) -> dict[str, Any]:
+        """Returns how the run ended, and when."""
+        return {
+            "status": status,
+            "exit_code": _exit_code(error),
+            "message": "" if error is None else str(error) or type(error).__name__,
+            "error": None if error is None else type(error).__name__,
+            "started": self._started,
+            "finished": _now(),
+            "seconds": round(time.perf_counter() - self._clock, 3),
+        }
+
+    def about(self, status: str, error: BaseException | None = None) -> dict[str, Any]:
+        """Returns what run.json says."""
+        as_of, opened = self.as_of, self.opened
+        return {
+            "job": self.job.spec.name,
+            "run_id": self.run_id,
+            "as_of": None if as_of is None else str(as_of),
+            "as_of_utc": None if as_of is None else _iso(as_of.utc / 1e9),
+            **self.ended(status, error),
+            "stages": self.stages.seconds,
+            "source": self.job.spec.source,
+            "bundle": None if opened is None else {"name": opened.name, "digest": opened.manifest["digest"]},
+            "seed": None if opened is None else opened.config.seed,
+            "config": self.job.digest(),
+            "versions": self.versions,
+            **self.facts,
+        }
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    return error.exit_code if isinstance(error, ForecastError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _now() -> str:
+    return _iso(time.time())
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

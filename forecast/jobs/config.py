@@ -1,0 +1,292 @@
+"""The job file: what is read, forecast, checked and written.
+
+    name: nightly                       # jobs/nightly/ holds all that it writes
+    source: prices/*.parquet            # any locator: a file, a folder, a glob, or scheme:locator
+    bundle: stocks                      # its newest version, NAME/VERSION, or a path
+    steps: 5
+    timezone: America/New_York
+    gates: {freshness: 1, jump: 10}
+    max_failed: {fraction: 0.02, floor: 10}
+    ping: ${PING_URL}/{exit_code}
+
+Paths are relative to the job file. `${NAME}` stands for a variable of the environment in `ping`, which is a secret, and
+nowhere else: what decides the numbers stands in the file.
+"""
+
+import hashlib
+import json
+import os
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from pydantic import Field, SecretStr, field_validator
+
+from pipelines import sources
+from pipelines.errors import ConfigError, did_you_mean
+from pipelines.spec import Spec
+
+from .. import bundle
+from ..config import read_config
+
+SECRETS = ("ping",)
+FILES = ("file", "sqlite")  # sources whose locator is a path
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+class Gates(Spec):
+    """What must hold of each series before it is forecast; a gate that is null is open.
+
+    Attributes:
+        freshness: At most so many rows are due between a series' last row and as_of.
+        history: At least so many rows; by default what one window of the network needs.
+        duplicates: At most this share of a series' rows repeat a stamp.
+        non_finite: At most this share of the values that the network looks at are missing or infinite.
+        jump: The last rows are never, all of them, more than so many times above or below all rows before them. It
+            looks at the lookback, or two seasons where those are more, and the jump must lie in its later half.
+        constant: Whether a target that stood still over the same rows stops the series.
+        future: Whether a row after as_of stops the series, where as_of is the machine's clock: one of both is wrong.
+    """
+
+    freshness: int | None = Field(default=1, ge=0)
+    history: int | None = Field(default=None, ge=1)
+    duplicates: float | None = Field(default=0.01, ge=0, le=1)
+    non_finite: float | None = Field(default=0.1, ge=0, le=1)
+    jump: float | None = Field(default=10.0, gt=1)
+    constant: bool = True
+    future: bool = True
+
+
+class MaxFailed(Spec):
+    """How many series may fail until nothing is published.
+
+    Attributes:
+        fraction: This share of all series,
+        floor: or so many where those are more, and at most half of the series.
+    """
+
+    fraction: float = Field(default=0.02, ge=0, le=1)
+    floor: int = Field(default=10, ge=0)
+
+    def among(self, series: int) -> int:
+        """Returns how many of some series may fail.
+
+        Example:
+            >>> [MaxFailed().among(series) for series in (1, 8, 100, 10_000)]
+            [0, 4, 10, 200]
+        """
+        return max(int(self.fraction * series), min(self.floor, series // 2))
+
+
+class SqliteSink(Spec):
+    """A table of a SQLite database that gets the forecasts, too.
+
+    Attributes:
+        sqlite: The database file; it is made where there is none.
+        table: The table; it is made where there is none. Rows of the same job and as_of are replaced.
+    """
+
+    sqlite: str
+    table: str = "forecasts"
+
+    @field_validator("table")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
+            raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
+        return value
+
+
+class JobSpec(Spec):
+    """The settings of a job file.
+
+    Attributes:
+        name: Of the job: letters, digits, `.`, `_` and `-`.
+        source: Where rows come from: a file, a folder, a glob, or scheme:locator.
+        bundle: What forecasts: a bundle's name (its newest version), NAME/VERSION, or the path of a version's folder.
+        steps: Rows to forecast, by default the horizon.
+        levels: Of intervals, in percent; by default 80 and 95 where the bundle has them, [] for none.
+        timezone: Of as_of, and of stamps that carry no zone.
+        output: The folder for all that the job writes; by default jobs/NAME, or $FORECAST_HOME/jobs/NAME.
+        gates: What must hold of each series.
+        max_failed: How many series may fail until nothing is published.
+        shard_size: Series that are forecast and kept together: what a killed run need not do again.
+        sinks: Tables that get the forecasts, too.
+        metrics: The file for Prometheus, by default metrics.prom in the output folder.
+        ping: An http(s) URL that gets a POST after each run; {status} and {exit_code} in it are filled in. A secret.
+    """
+
+    name: str
+    source: str
+    bundle: str
+    steps: int | None = Field(default=None, ge=1)
+    levels: tuple[float, ...] | None = None
+    timezone: str = "UTC"
+    output: str | None = None
+    gates: Gates = Gates()
+    max_failed: MaxFailed = MaxFailed()
+    shard_size: int = Field(default=2_000, ge=1)
+    sinks: tuple[SqliteSink, ...] = ()
+    metrics: str | None = None
+    ping: SecretStr | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(
+                f"`name` must be letters, digits, '.', '_' and '-', not '.' or '-' first. Received: {value!r}"
+            )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            near = did_you_mean(value, zoneinfo.available_timezones())
+            raise ValueError(
+                f"`timezone` must be a name of the time zone database, such as America/New_York.{near} "
+                f"Received: {value!r}"
+            ) from None
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _collected(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith(".prom"):
+            raise ValueError(f"`metrics` must end in .prom, or no collector reads it. Received: {value!r}")
+        return value
+
+    @field_validator("ping")
+    @classmethod
+    def _web(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"https?://[^/\s]", value.get_secret_value()):
+            raise ValueError("`ping` must begin with http:// or https://. What was received is a secret.")
+        return value
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job file that was read and checked.
+
+    Attributes:
+        spec: Its settings.
+        folder: What its paths are relative to.
+
+    Example:
+        >>> job = Job(JobSpec(name="nightly", source="prices.csv", bundle="goog"), Path("/srv"))
+        >>> job.source, job.bundle
+        ('/srv/prices.csv', 'goog')
+    """
+
+    spec: JobSpec
+    folder: Path
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Returns the job of a YAML file.
+
+        Raises:
+            ConfigError: It cannot be read, or a setting in it is wrong.
+        """
+        spec = JobSpec(**_with_secrets(read_config(os.fspath(path))))
+        return cls(spec, Path(path).absolute().parent)
+
+    @property
+    def source(self) -> str:
+        """The locator, independent of the working folder."""
+        scheme, locator, options = sources.split_locator(self.spec.source)
+        if scheme not in FILES:
+            return self.spec.source
+        query = f"?{urlencode(options)}" if options else ""
+        return ("" if scheme == "file" else f"{scheme}:") + f"{self._path(locator)}{query}"
+
+    @property
+    def bundle(self) -> str:
+        """A bundle's name, or an absolute path where the job file names one."""
+        text = self.spec.bundle
+        named = not text.startswith((".", "/", "~")) and text.count("/") < 2
+        return text if named and not (self.folder / text).is_dir() else str(self._path(text))
+
+    @property
+    def output(self) -> Path:
+        """The folder of all that the job writes."""
+        if self.spec.output is not None:
+            return self._path(self.spec.output)
+        return bundle.root().absolute().parent / "jobs" / self.spec.name
+
+    @property
+    def metrics(self) -> Path:
+        """The file for Prometheus."""
+        return self.output / "metrics.prom" if self.spec.metrics is None else self._path(self.spec.metrics)
+
+    def sink_path(self, sink: SqliteSink) -> Path:
+        """Returns the database of a sink."""
+        return self._path(sink.sqlite)
+
+    def digest(self) -> str:
+        """Returns the sha256 of all settings but those that say where results lie and who is told."""
+        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping"})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def _path(self, text: str) -> Path:
+        return self.folder / Path(text).expanduser()
+
+
+def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings with `${NAME}` replaced where it may stand.
+
+    Raises:
+        ConfigError: It stands elsewhere, or there is no such variable.
+    """
+    return {name: _filled(value) if name in SECRETS else _plain(value, name) for name, value in settings.items()}
+
+
+def _filled(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    missing = [name for name in _VARIABLE.findall(value) if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"`${{{missing[0]}}}` must be a variable of the environment. Received: none of this name. Set it where the "
+            "job is started; a scheduler does not read your shell's settings."
+        )
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], value)
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, str) and _VARIABLE.search(value):
+        raise ConfigError(
+            f"`${{NAME}}` may stand in {', '.join(SECRETS)} only, because what decides the numbers stands in the job "
+            f"file. Received: {value!r} in `{where}`. Write the value itself."
+        )
+    if isinstance(value, Mapping):
+        return {name: _plain(item, f"{where}.{name}") for name, item in value.items()}
+    return [_plain(item, where) for item in value] if isinstance(value, list) else value
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a job file, with what each setting means, for editors.
+
+    Example:
+        >>> schema()["properties"]["steps"]["description"]
+        'Rows to forecast, by default the horizon.'
+    """
+    found = JobSpec.model_json_schema()
+    for part, spec in (
+        (found, JobSpec),
+        *((found["$defs"][spec.__name__], spec) for spec in (Gates, MaxFailed, SqliteSink)),
+    ):
+        text = (spec.__doc__ or "").partition("Attributes:")[2]
+        part["description"] = (spec.__doc__ or "").strip().splitlines()[0]
+        for name, about in re.findall(r"^        (\w+): (.*(?:\n {12,}.*)*)", text, re.MULTILINE):
+            part["properties"][name]["description"] = " ".join(about.split())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "A job of keras-forecast"}

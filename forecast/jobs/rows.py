@@ -1,0 +1,126 @@
+"""Reads the rows of a run: no row after as_of, no fault of one series that takes the others along.
+
+    source --> DataFrame --> texts among numbers become missing, and are counted
+                         --> Panel of the columns that the pipeline needs, series in order of their names
+                         --> cut after as_of; what is cut is counted
+
+Axes: `S` series, `R` rows.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import DataError, UnknownName
+from pipelines.panel import Panel
+
+from ..prepare import load_rows, value_columns
+from .clock import AsOf
+from .config import Job
+from .opened import Opened
+
+_TEXTS = "texts of the row"  # a column of counts beside the values, until the rows are cut
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Rows up to as_of, as they came.
+
+    Attributes:
+        panel: Series that have a row, by name; values that were text are missing.
+        texts: How many cells of each series were text `(S,)`.
+        later: How many rows of each series lie after as_of, where they should not `(S,)`.
+        unborn: Names of the series all of whose rows do.
+        cut: How many rows lie after as_of, and were left out.
+    """
+
+    panel: Panel
+    texts: np.ndarray
+    later: np.ndarray
+    unborn: tuple[str, ...]
+    cut: int
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Names of all series in the data."""
+        return (*self.panel.ids, *self.unborn)
+
+    def digest(self) -> str:
+        """Returns the sha256 of all that decides the forecasts: rows, calendars, and what could not be read."""
+        panel = self.panel
+        calendars = sorted({(calendar.code, calendar.zone) for calendar in panel.calendars})
+        about = [panel.fingerprint(), calendars, self.texts.tolist(), (self.later > 0).tolist(), self.unborn]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
+def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
+    """Returns the rows of a job's source.
+
+    Raises:
+        SourceError: The source failed.
+        UnknownName: A column is missing.
+        DataError: The rows are no panel, or none lies at or before as_of.
+    """
+    panel = panel_of(job, opened)
+    limits = {calendar: as_of.limit(calendar) for calendar in set(panel.calendars)}
+    counts = np.diff(panel.offsets)
+    known = panel.ds <= np.repeat([limits[calendar] for calendar in panel.calendars], counts)
+    kept = np.diff(np.concatenate([[0], np.cumsum(known)])[panel.offsets])  # (S,): rows are in order of time
+    if not kept.any():
+        first = panel.stamp(int(panel.ds.min()))
+        raise DataError(
+            f"A run needs a row at or before as_of, {as_of}. Received: {len(panel):,} rows of {len(panel.ids):,} "
+            f"series, the first at {first}. Set the clock, or choose another --as-of."
+        )
+    unborn = tuple(name for name, n in zip(panel.ids, kept, strict=True) if not n)
+    later = counts - kept
+    if later.any():
+        panel = panel.until(panel.offsets[:-1] + kept)
+    if unborn:
+        panel, later = panel.take(np.flatnonzero(kept).tolist()), later[kept > 0]
+    texts = np.zeros(len(panel.ids), np.int64)
+    if _TEXTS in panel.columns:
+        column = panel.values[:, panel.column(_TEXTS)]
+        texts = np.add.reduceat(column, panel.offsets[:-1]).astype(np.int64)
+        panel = panel.select([name for name in panel.columns if name != _TEXTS])
+    cut = int((~known).sum())
+    if as_of.given or not job.spec.gates.future:  # then the rows ahead are no fault: they do not exist yet
+        later, unborn = np.zeros_like(later), ()
+    return Read(panel, texts, later, unborn, cut)
+
+
+def panel_of(job: Job, opened: Opened) -> Panel:
+    """Returns all rows of a job's source, and a column of counts where there is text among numbers."""
+    frame, options = load_rows(job.source, opened.config, text="keep")
+    columns = value_columns(frame, options["id_col"], options["time_col"])
+    needed = opened.pipeline.needs(columns)
+    for name in needed:
+        if name not in columns:
+            raise UnknownName.of("column", name, columns)
+    frame, texts = _numbers(frame, needed)
+    panel = Panel.from_frame(frame, columns=[*needed, *([_TEXTS] if texts else [])], **options)
+    order = sorted(range(len(panel.ids)), key=panel.ids.__getitem__)
+    panel = panel if order == list(range(len(order))) else panel.take(order)
+    return replace(panel, notes=())
+
+
+def _numbers(frame: pd.DataFrame, needed: tuple[str, ...]) -> tuple[pd.DataFrame, bool]:
+    """Returns the frame with the texts in its value columns missing, and whether there were any."""
+    if frame.columns.nlevels > 1:
+        return frame, False
+    texts = np.zeros(len(frame), np.int64)
+    converted = {}
+    for name, dtype in frame.dtypes.items():
+        if str(name) in needed and (dtype.kind == "O" or isinstance(dtype, pd.StringDtype)):
+            values = pd.to_numeric(frame[name], errors="coerce")
+            texts += (values.isna() & frame[name].notna()).to_numpy(bool)
+            converted[str(name)] = values.astype(np.float64)
+    if not converted:
+        return frame, False
+    attrs = frame.attrs
+    frame = frame.assign(**converted, **{_TEXTS: texts})
+    frame.attrs.update(attrs)
+    return frame, bool(texts.any())
