@@ -84,6 +84,11 @@ class AsOf:
         """The same in the name of a file: a day, or an hour in UTC."""
         return str(self) if self.daily else _stamp(self.utc).strftime("%Y%m%dT%H%M%SZ")
 
+    @property
+    def sql(self) -> str:
+        """The same on the wall clock, as databases write it."""
+        return str(self) if self.daily else str(_stamp(self.wall))
+
     def limit(self, calendar: Calendar) -> int:
         """Returns the largest stamp of a series that is not after this."""
         if self.daily:

@@ -34,7 +34,6 @@ from .. import bundle
 from ..config import read_config
 
 SECRETS = ("ping",)
-FILES = ("file", "sqlite")  # sources whose locator is a path
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -204,7 +203,7 @@ class Job:
     def source(self) -> str:
         """The locator, independent of the working folder."""
         scheme, locator, options = sources.split_locator(self.spec.source)
-        if scheme not in FILES:
+        if scheme not in sources.PATHS:
             return self.spec.source
         query = f"?{urlencode(options)}" if options else ""
         return ("" if scheme == "file" else f"{scheme}:") + f"{self._path(locator)}{query}"

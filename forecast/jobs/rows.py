@@ -64,7 +64,7 @@ def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
         UnknownName: A column is missing.
         DataError: The rows are no panel, or none lies at or before as_of.
     """
-    panel = panel_of(job, opened)
+    panel = panel_of(job, opened, as_of)
     limits = {calendar: as_of.limit(calendar) for calendar in set(panel.calendars)}
     counts = np.diff(panel.offsets)
     known = panel.ds <= np.repeat([limits[calendar] for calendar in panel.calendars], counts)
@@ -92,9 +92,10 @@ def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
     return Read(panel, texts, later, unborn, cut)
 
 
-def panel_of(job: Job, opened: Opened) -> Panel:
+def panel_of(job: Job, opened: Opened, as_of: AsOf) -> Panel:
     """Returns all rows of a job's source, and a column of counts where there is text among numbers."""
-    frame, options = load_rows(job.source, opened.config, text="keep")
+    asked = {"as_of": as_of.sql} if ":as_of" in job.spec.source else {}  # of a query
+    frame, options = load_rows(job.source, opened.config, text="keep", **asked)
     columns = value_columns(frame, options["id_col"], options["time_col"])
     needed = opened.pipeline.needs(columns)
     for name in needed:

@@ -24,7 +24,7 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
     job = job if isinstance(job, Job) else Job.read(job)
     opened = Opened.of(job, folder)
     moment = AsOf.of(as_of, opened.codes, job.spec.timezone)
-    panel = panel_of(job, opened)
+    panel = panel_of(job, opened, moment)
     Store(job.output).probe()
     return {
         "job": job.spec.name,

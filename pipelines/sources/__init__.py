@@ -34,6 +34,7 @@ from ..errors import ConfigError, did_you_mean
 from ..registry import Registry
 
 registry = Registry(__name__, "source")
+PATHS = ("file", "sqlite")  # schemes whose locator is a path
 
 
 def split_locator(text: str) -> tuple[str, str, dict[str, str]]:
@@ -82,10 +83,10 @@ def absolute(data: str) -> str:
     if not data:
         return ""
     scheme, locator, options = split_locator(data)
-    if scheme != "file":
+    if scheme not in PATHS:
         return data
     query = f"?{urlencode(options)}" if options else ""
-    return f"{Path(locator).expanduser().absolute()}{query}"
+    return ("" if scheme == "file" else f"{scheme}:") + f"{Path(locator).expanduser().absolute()}{query}"
 
 
 def load(data: str | pd.DataFrame, **options: Any) -> pd.DataFrame:

@@ -92,3 +92,14 @@ def test_a_database_that_takes_no_rows_publishes_nothing(job, tmp_path, monkeypa
     again = run(path, LAST)
     assert again.about["shards"] == {"all": 3, "reused": 3}
     assert len(query(database, "SELECT 1 FROM predicted")) == 120
+
+
+def test_rows_come_from_a_query_that_is_asked_as_of_the_run(job, rows, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "rows.db")) as connection, connection:
+        rows().assign(ds=lambda frame: frame["ds"].astype(str)).to_sql("hourly", connection, index=False)
+    query = "SELECT unique_id, ds, y FROM hourly WHERE ds <= :as_of"
+    outcome = run(job(source=f"sqlite:rows.db?query={query}"), "2024-03-03T20:00")
+    assert outcome.about["data"]["rows"] == 40 * 69
+    assert outcome.about["data"]["rows_after_as_of"] == 0  # the database had left them out
+    from_file = run(job(output="file"), "2024-03-03T20:00")
+    assert outcome.about["data"]["digest"] == from_file.about["data"]["digest"]
