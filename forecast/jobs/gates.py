@@ -144,10 +144,9 @@ def _as_cleaned(panel: Panel, opened: Opened, gates: Gates, as_of: AsOf) -> Iter
         for name, end, calendar in zip(panel.ids, panel.offsets[1:].tolist(), panel.calendars, strict=True):
             last = int(panel.ds[end - 1])
             if (due := due_since(last, calendar)) > gates.freshness:
-                found = (
-                    f"The last row is of {calendar.stamps(np.array([last]))[0]}; {due:,} were due since, up to {as_of}."
-                )
-                yield Failure(name, "gates", "stale", f"{found} At most {gates.freshness} may.")
+                stamp = str(calendar.stamps(np.array([last]))[0]).removesuffix(" 00:00:00")
+                found = f"The last row is of {stamp}; since then, up to {as_of}, {due:,} were due."
+                yield Failure(name, "gates", "stale", f"{found} At most {gates.freshness:,} may be.")
     window = max(lookback, *(2 * season_length(opened, calendar) for calendar in set(panel.calendars)), 2)
     for first in range(0, len(panel.ids), BLOCK):
         some = range(first, min(first + BLOCK, len(panel.ids)))

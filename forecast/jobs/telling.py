@@ -1,7 +1,7 @@
 """Who is told of a run: a log line for each stage, a textfile for Prometheus, and a URL that is pinged.
 
     standard error is no terminal   {"time": "...", "job": "nightly", "stage": "read", "seconds": 0.8, "series": 10000}
-    a terminal                      read      0.8 s  10,000 series, 5,000,000 rows
+    a terminal                      read        0.8 s  series 10,000, rows 5,000,000
     metrics.prom                    forecast_job_success{job="nightly"} 1
     ping                            POST, with a JSON object; {status} and {exit_code} of the URL are filled in
 
@@ -9,12 +9,12 @@ None of these makes a run fail.
 """
 
 import contextlib
+import http.client
 import json
 import logging
 import re
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ class _Plain(logging.Formatter):
         if fields is None:
             return record.getMessage()
         facts = {k: v for k, v in fields.items() if k not in ("job", "as_of", "run_id", "stage", "seconds")}
-        shown = ", ".join(f"{v:,} {k}" if isinstance(v, int) else f"{k} {v}" for k, v in facts.items())
+        shown = ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in facts.items())
         return f"{fields['stage']:8} {fields['seconds']:6.1f} s  {shown}".rstrip()
 
 
@@ -88,6 +88,8 @@ def told(stream: TextIO) -> Iterator[None]:
     """Sends what is logged to a stream meanwhile: as JSON lines, or in words where it is a terminal."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Plain() if stream.isatty() else _Lines())
+    if stream.isatty():  # how the run ended is said in a sentence
+        handler.addFilter(lambda record: getattr(record, "fields", {}).get("stage") != "end")
     project = logging.getLogger("forecast")
     level, passed = project.level, project.propagate
     project.addHandler(handler)
@@ -158,5 +160,5 @@ def _ping(url: str, about: dict[str, Any]) -> None:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  (http(s) only)
         with urllib.request.urlopen(request, timeout=PING_TIMEOUT):  # noqa: S310
             pass
-    except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors; the URL is a secret
+    except (OSError, ValueError, http.client.HTTPException) as error:  # the URL is a secret: no more is said
         log.warning("The ping failed: %s", type(error).__name__)

@@ -1,7 +1,11 @@
 """One run: what is published, what is stopped, what is named, and what a second run finds."""
 
+import contextlib
 import http.server
+import io
 import json
+import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from forecast import Forecaster
 from forecast.cli import main
 from forecast.jobs import current, run, status
 from forecast.jobs.store import Store
+from forecast.jobs.telling import told
 from pipelines.errors import BundleError, ConfigError, DataError, Locked, SourceError
 
 LAST = "2024-03-03T23:00"
@@ -336,6 +341,32 @@ def test_a_disk_that_takes_no_more_leaves_the_last_output(published, job, tmp_pa
     assert run(path, LAST).status == "published"
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_leaves_the_last_output_and_a_run_after_it_goes_on(published, job, tmp_path):
+    (tmp_path / "out").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path / "out")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount a small disk")
+    try:
+        first, table, _ = published(None, "2024-03-03T22:00")
+        path, ballast = job(), tmp_path / "out" / "ballast"
+        with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with open(ballast, "rb+") as file:
+            file.truncate(ballast.stat().st_size - 12 * 1024)  # room for the first shard
+        with pytest.raises(ConfigError, match="No space left on device"):
+            run(path, LAST)
+        assert current(tmp_path / "out") == first.folder
+        pd.testing.assert_frame_equal(pd.read_parquet(first.folder / "forecasts.parquet"), table)
+        ballast.unlink()
+        again = run(path, LAST)
+        assert (again.status, again.about["counts"]["ok"]) == ("published", 40)
+        assert 0 < again.about["shards"]["reused"] < 3
+    finally:
+        subprocess.run(["umount", str(tmp_path / "out")], check=True)  # noqa: S607
+
+
 # --- who is told ------------------------------------------------------------------------------------------------------
 
 
@@ -434,6 +465,19 @@ def test_the_command_logs_a_json_line_for_each_stage_and_prints_where_the_output
             f"{answer['seconds']:.1f}",
         ]
     ]
+
+
+def test_a_terminal_gets_words_and_no_json(job):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    with told(screen):
+        run(job(), LAST)
+    lines = screen.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["open", "read", "gates", "load", "score", "write"]
+    assert lines[1].endswith(" s  series 40, rows 2,880")
 
 
 # --- the example ------------------------------------------------------------------------------------------------------
