@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipelines.errors import DataError, UnknownName
 from pipelines.panel import Panel
@@ -65,6 +66,7 @@ def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
         DataError: The rows are no panel, or none lies at or before as_of.
     """
     panel = panel_of(job, opened, as_of)
+    pa.default_memory_pool().release_unused()  # Arrow would keep what reading took: a third of a run's memory
     limits = {calendar: as_of.limit(calendar) for calendar in set(panel.calendars)}
     counts = np.diff(panel.offsets)
     known = panel.ds <= np.repeat([limits[calendar] for calendar in panel.calendars], counts)
