@@ -36,6 +36,7 @@ from ._golden import answers, smoke
 from ._network import check_network, load_network
 
 __all__ = [
+    "MANIFEST",
     "answers",
     "check_network",
     "find",

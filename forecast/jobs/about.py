@@ -71,10 +71,9 @@ class Attempt:
             "as_of_utc": None if as_of is None else _iso(as_of.utc / 1e9),
             **self.ended(status, error),
             "stages": self.stages.seconds,
-            "source": self.job.spec.source,
             "bundle": None if opened is None else {"name": opened.name, "digest": opened.manifest["digest"]},
             "seed": None if opened is None else opened.config.seed,
-            "config": self.job.digest(),
+            "config": {"digest": self.job.digest(), **self.job.spec.model_dump(mode="json", exclude={"ping"})},
             "versions": self.versions,
             **self.facts,
         }

@@ -213,7 +213,7 @@ class Job:
         """A bundle's name, or an absolute path where the job file names one."""
         text = self.spec.bundle
         named = not text.startswith((".", "/", "~")) and text.count("/") < 2
-        return text if named and not (self.folder / text).is_dir() else str(self._path(text))
+        return text if named and not (self.folder / text / bundle.MANIFEST).is_file() else str(self._path(text))
 
     @property
     def output(self) -> Path:

@@ -24,7 +24,7 @@ def walks(ids=SERIES, stamps=HOURS, seed=0):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """The folder of bundles: `hours`, trained on all series but the last two."""
+    """The folder of bundles: `hours`, trained on all series but the last two; `returns`, on all, with a gap."""
     folder = tmp_path_factory.mktemp("models")
     model = Forecaster(
         model={"name": "lstm", "units": 2},
@@ -35,6 +35,8 @@ def models(tmp_path_factory):
         training={"epochs": 1},
     )
     model.fit(walks(SERIES[:-2]), quiet=True).save("hours", folder)
+    config = model.config.replace(predict="return", gap=1, split={"calibration": 0})
+    Forecaster(config=config).fit(walks(), quiet=True).save("returns", folder)
     return folder
 
 

@@ -192,6 +192,24 @@ def test_a_series_that_the_network_cannot_take_is_named_and_its_shard_is_done_wi
     assert table.loc[table["source"] == "model", "unique_id"].nunique() == 39
 
 
+def test_a_shard_that_raises_is_done_again_without_the_series_at_fault(published, rows, models):
+    frame = rows()
+    frame.loc[(frame["unique_id"] == "s07") & (frame["ds"] == "2024-03-03T20:00"), "y"] = -5.0  # has no return
+    bundle = str(models / "returns" / "1")
+    outcome, table, quarantine = published(frame, bundle=bundle, gates={"jump": None})
+    assert quarantine[["unique_id", "stage", "reason"]].values.tolist() == [["s07", "score", "refused"]]
+    assert quarantine["message"][0].startswith("Returns need targets above zero. Received: -5 in series 's07'.")
+    expected = Forecaster.load(bundle).predict(data=frame[frame["unique_id"] != "s07"])
+    model = table[table["source"] == "model"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(model[expected.columns], expected, check_dtype=False, rtol=1e-6)
+    fallback = table[table["unique_id"] == "s07"]
+    assert set(fallback["source"]) == {"fallback"}
+    assert fallback["ds"].tolist() == model.loc[model["unique_id"] == "s08", "ds"].tolist()  # after the same gap
+    day = frame[(frame["unique_id"] == "s07") & (frame["ds"] >= "2024-03-03T01:00")]
+    assert fallback["y_pred"].tolist() == pytest.approx(day["y"].iloc[:3].tolist(), rel=1e-6)
+    assert outcome.about["counts"]["ok"] == 39
+
+
 def test_a_fallback_repeats_the_season_before(published, rows):
     frame = rows()
     frame.loc[frame["unique_id"] == "s07", "y"] = np.arange(72) % 24 * 1.0 + 5
@@ -403,7 +421,9 @@ def test_a_ping_tells_how_each_run_ended(job, rows, listener, monkeypatch):
     assert [where for where, _ in heard] == ["/published/0", "/unchanged/0", "/failed/65"]
     assert [body["counts"]["in"] for _, body in heard] == [40, 40, 40]
     assert heard[2][1]["message"].startswith("At most 10 of 40 series may fail")
-    assert url not in (path.parent / "out" / "CURRENT").read_text()
+    written = [one.read_bytes() for one in (path.parent / "out").rglob("*") if one.is_file()]
+    assert len(written) > 5
+    assert not any(url.encode() in content for content in written)  # it is a secret
 
 
 def test_a_ping_that_nobody_answers_fails_no_run(job, caplog):
