@@ -1,6 +1,9 @@
 """`forecast job`: scheduled forecasts of many series: run, validate, status, schema."""
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,12 +38,26 @@ def run(job: JobArgument, as_of: AsOf = None, folder: Folder = None, as_json: Js
     from .. import jobs
     from ..jobs.telling import told
 
-    with told(sys.stderr):
+    with told(sys.stderr), _terminable():
         outcome = jobs.run(job, as_of, folder=folder)
     if as_json:
         show_json({**outcome.about, "status": outcome.status, "folder": outcome.folder})
     else:
         say(_sentence(outcome))
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Makes SIGTERM, by which schedulers end what takes too long, an end that is told of; its code is the shell's."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _sentence(outcome: "Outcome") -> str:

@@ -54,7 +54,7 @@ class Attempt:
         return {
             "status": status,
             "exit_code": _exit_code(error),
-            "message": "" if error is None else str(error) or type(error).__name__,
+            "message": _message(error),
             "error": None if error is None else type(error).__name__,
             "started": self._started,
             "finished": _now(),
@@ -79,9 +79,17 @@ class Attempt:
         }
 
 
+def _message(error: BaseException | None) -> str:
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return "The run was ended by a signal. Run the job again: it goes on with the shards that are finished."
+    return "" if error is None else str(error) or type(error).__name__
+
+
 def _exit_code(error: BaseException | None) -> int:
     if error is None:
         return 0
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
     return error.exit_code if isinstance(error, ForecastError) else 130 if isinstance(error, KeyboardInterrupt) else 1
 
 

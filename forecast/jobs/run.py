@@ -76,7 +76,7 @@ def run(job: Job | str | Path, as_of: str | None = None, *, folder: Path | None 
     attempt = Attempt(job)
     try:
         outcome = _run(attempt, store, as_of, folder)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if not isinstance(error, Locked) or attempt.run_id:  # a run that another one locks out has not begun
             _keep_failure(attempt, store, error)
         raise

@@ -161,4 +161,4 @@ def _ping(url: str, about: dict[str, Any]) -> None:
         with urllib.request.urlopen(request, timeout=PING_TIMEOUT):  # noqa: S310
             pass
     except (OSError, ValueError, http.client.HTTPException) as error:  # the URL is a secret: no more is said
-        log.warning("The ping failed: %s", type(error).__name__)
+        log.warning("The ping failed: %s %s", type(error).__name__, getattr(error, "code", ""))

@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -383,6 +384,28 @@ def test_a_full_disk_leaves_the_last_output_and_a_run_after_it_goes_on(published
         assert 0 < again.about["shards"]["reused"] < 3
     finally:
         subprocess.run(["umount", str(tmp_path / "out")], check=True)  # noqa: S607
+
+
+def test_a_run_that_a_scheduler_ends_is_kept_as_failed_and_goes_on_later(job, monkeypatch):
+    from forecast.jobs.scoring import Scorer
+
+    score, path, before = Scorer.shard, job(), signal.getsignal(signal.SIGTERM)
+
+    def ended(self, ids):
+        if "s20" in ids:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return score(self, ids)
+
+    monkeypatch.setattr(Scorer, "shard", ended)
+    with pytest.raises(SystemExit) as end:
+        main(["job", "run", str(path), "--as-of", LAST])
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    (failed,) = status(path)
+    assert (failed["status"], failed["exit_code"]) == ("failed", 143)
+    assert failed["message"].startswith("The run was ended by a signal.")
+    monkeypatch.undo()
+    assert run(path, LAST).about["shards"] == {"all": 3, "reused": 1}
 
 
 # --- who is told ------------------------------------------------------------------------------------------------------
