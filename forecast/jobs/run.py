@@ -99,6 +99,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
         target = store.runs / f"{moment.key}-{run_id}"
         if (about := store.published(moment.key, run_id)) is not None:
             store.point(target)  # a run that was killed after its last rename had not come to this
+            store.tidy(moment.key)
             return Outcome("unchanged", target, about)
         with stage("gates") as facts:
             panel, attempt.failures = gates.check(rows, opened, job.spec.gates, moment)
@@ -119,6 +120,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
             about = attempt.about("published")
             store.publish(staged, about, moment.key, run_id)
             store.point(target)
+            store.tidy(moment.key)
     return Outcome("published", target, about)
 
 

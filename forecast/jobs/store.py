@@ -136,10 +136,18 @@ class Store:
             os.rename(target, damaged)
         os.rename(staged, target)
         sync(self.runs)
-        shutil.rmtree(staged.parent, ignore_errors=True)
-        for gone in (self.failed / key, self.failed / UNKNOWN, damaged):
-            shutil.rmtree(gone, ignore_errors=True)
         return target
+
+    def tidy(self, key: str) -> None:
+        """Removes what a run of this as_of needs no more, once it is published; a killed one did not come to this.
+
+        The caller holds the lock of the as_of.
+        """
+        work = [
+            path for path in self.work.iterdir() if re.fullmatch(rf"(damaged-)?{re.escape(key)}-[0-9a-f]+", path.name)
+        ]
+        for path in (*work, self.failed / key, self.failed / UNKNOWN):
+            shutil.rmtree(path, ignore_errors=True)
 
     def point(self, folder: Path) -> bool:
         """Makes a published run the one that counts, unless one of a later as_of does; returns whether it was moved."""
