@@ -135,7 +135,7 @@ def test_the_scores_it_shows_are_what_the_program_prints_today():
     assert bundle.split() == ["bundle", "saved_models/goog/1"]
     assert picture.split() == ["picture", "saved_models/goog/1/forecast.png"]
     assert re.fullmatch(
-        r"edge    saved_models/goog/edge/model.tflite: [\d,]+ bytes, int8 fused, arena [\d,]+ bytes; "
+        r"edge    saved_models/goog/edge/model.tflite: [\d,]+ bytes, int8 fused; "
         r"MAE [\d.]+ against [\d.]+ dollars of Keras on \d+ held-out windows",
         edge,
     )
