@@ -1,4 +1,4 @@
-"""`forecast job`: scheduled forecasts of many series: run, validate, status, schema."""
+"""`forecast job`: scheduled forecasts of many series: run, validate, status, schedule, schema."""
 
 import contextlib
 import signal
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pipelines.errors import ConfigError
 
 from ._shared import Folder, Json, say, show_json
 
@@ -111,6 +113,44 @@ def _row(about: dict[str, Any]) -> list[str]:
 
 
 _COUNTS = ("in", "ok", "fallback", "quarantined")
+
+
+@app.command()
+def schedule(
+    job: JobArgument,
+    target: Annotated[str, typer.Option("--target", "-t", help="cron, systemd, kubernetes, airflow or github.")],
+    at: Annotated[
+        str | None,
+        typer.Option(help="Five fields of cron in the job's time zone. [default: `schedule` of the job file]"),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="For kubernetes: an image that has `forecast` in it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the files into this folder, instead of printing them.")
+    ] = None,
+) -> None:
+    """Print the files that make a scheduler run the job.
+
+    Example: forecast job schedule examples/nightly_stocks.yaml --target systemd --at "0 22 * * 1-5"
+    """
+    from ..jobs.schedules import schedule as of_job
+
+    files = of_job(job, target, at, image)
+    for name, text in files.items():
+        if out is not None:
+            say(_written(out / name, text))
+        else:
+            say((f"# --- {name}\n" if len(files) > 1 else "") + text.rstrip("\n"))
+
+
+def _written(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"`--out` must be a folder that can be written. Received: {path.parent} ({error.strerror or error})."
+        ) from None
+    return path
 
 
 @app.command()

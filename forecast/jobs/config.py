@@ -5,6 +5,7 @@
     bundle: stocks                      # its newest version, NAME/VERSION, or a path
     steps: 5
     timezone: America/New_York
+    schedule: 0 22 * * 1-5              # for `forecast job schedule`, which prints a scheduler's files
     gates: {freshness: 1, jump: 10}
     max_failed: {fraction: 0.02, floor: 10}
     ping: ${PING_URL}/{exit_code}
@@ -32,6 +33,7 @@ from pipelines.spec import Spec
 
 from .. import bundle
 from ..config import read_config
+from .cron import Cron
 
 SECRETS = ("ping",)
 
@@ -111,7 +113,8 @@ class JobSpec(Spec):
         bundle: What forecasts: a bundle's name (its newest version), NAME/VERSION, or the path of a version's folder.
         steps: Rows to forecast, by default the horizon.
         levels: Of intervals, in percent; by default 80 and 95 where the bundle has them, [] for none.
-        timezone: Of as_of, and of stamps that carry no zone.
+        timezone: Of as_of, of the schedule, and of stamps that carry no zone.
+        schedule: When a scheduler runs the job: five fields of cron, such as 0 22 * * 1-5, for `forecast job schedule`.
         output: The folder for all that the job writes; by default jobs/NAME, or $FORECAST_HOME/jobs/NAME.
         gates: What must hold of each series.
         max_failed: How many series may fail until nothing is published.
@@ -127,6 +130,7 @@ class JobSpec(Spec):
     steps: int | None = Field(default=None, ge=1)
     levels: tuple[float, ...] | None = None
     timezone: str = "UTC"
+    schedule: str | None = None
     output: str | None = None
     gates: Gates = Gates()
     max_failed: MaxFailed = MaxFailed()
@@ -156,6 +160,11 @@ class JobSpec(Spec):
                 f"Received: {value!r}"
             ) from None
         return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _of_cron(cls, value: str | None) -> str | None:
+        return value if value is None else Cron.parse(value).text
 
     @field_validator("metrics")
     @classmethod
@@ -232,12 +241,22 @@ class Job:
         return self._path(sink.sqlite)
 
     def digest(self) -> str:
-        """Returns the sha256 of all settings but those that say where results lie and who is told."""
-        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping"})
+        """Returns the sha256 of all settings but those that say when, where results lie and who is told."""
+        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping", "schedule"})
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def _path(self, text: str) -> Path:
         return self.folder / Path(text).expanduser()
+
+
+def variables(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Returns the variables of the environment that a job file asks for.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    settings = read_config(os.fspath(path))
+    return tuple(dict.fromkeys(found for name in SECRETS for found in _VARIABLE.findall(str(settings.get(name, "")))))
 
 
 def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
