@@ -113,6 +113,11 @@ def schedule(
                 f"A path for a scheduler must have no line breaks and control characters. Received: {str(value)!r}. "
                 "Rename it."
             )
+    for name in plan.variables:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"A variable for a scheduler must be letters, digits and _. Received: {name!r}. Rename it."
+            )
     files: dict[str, str] = registry.load(target).files(plan)
     return files
 

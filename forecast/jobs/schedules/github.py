@@ -1,8 +1,9 @@
 """A workflow of GitHub Actions, for `.github/workflows` of the repository that holds the job file and its bundle.
 
 Runs do not overlap: they are one concurrency group. GitHub starts late at busy times, and now and then not at all; a
-run that was missed is not caught up. A run that ended with 69 or 75 is repeated after one, five and fifteen minutes.
-A machine of its own for each run keeps nothing: the output is an artifact, and no run is ever "unchanged".
+run that was missed is not caught up, and a public repository without a change for 60 days has no runs. A run that ended
+with 69 or 75 is repeated after one, five and fifteen minutes. A machine of its own for each run keeps nothing: the
+output is an artifact, and no run is ever "unchanged".
 """
 
 import json
@@ -19,7 +20,8 @@ name: $slug
 
 on:
   schedule:
-    - cron: $cron # read as UTC by GitHub, whatever the job's time zone$note
+    - cron: $cron
+      timezone: $zone # without this key GitHub reads UTC
   workflow_dispatch:
 
 concurrency:
@@ -66,7 +68,7 @@ def files(plan: Plan) -> dict[str, str]:
     text = _TEXT.substitute(
         slug=plan.slug,
         cron=json.dumps(plan.cron.text),
-        note="" if plan.zone == "UTC" else f", {plan.zone}; give --at in UTC",
+        zone=json.dumps(plan.zone),
         job=_value(_inside(plan.job, root)),
         output=_value(_inside(plan.output, plan.home if plan.output.is_relative_to(plan.home) else root)),
         variables="".join(f"      {name}: ${{{{ secrets.{name} }}}}\n" for name in plan.variables),

@@ -303,10 +303,11 @@ def test_the_workflow_of_github_runs_the_job_and_repeats_what_may_pass(files, pl
     monkeypatch.setenv("PING_KEY", "x")
     printed, path = files("github", ping="https://example.org/${PING_KEY}")
     flow = yaml.safe_load(printed[f"{SLUG}.yml"])
+    time = {"cron": "0 22 * * 1-5", "timezone": "America/New_York"}
     assert flow[True] == {
-        "schedule": [{"cron": "0 22 * * 1-5"}],
+        "schedule": [time],
         "workflow_dispatch": None,
-    }  # YAML 1.1 reads `on` as true
+    }  # YAML 1.1 reads `on` as true  # YAML 1.1 reads `on` as true
     assert flow["concurrency"] == {"group": SLUG, "cancel-in-progress": False}
     job = flow["jobs"]["forecast"]
     assert job["env"]["PING_KEY"] == "${{ secrets.PING_KEY }}"
@@ -354,6 +355,14 @@ def test_a_path_that_no_file_can_quote_is_refused(tmp_path):
     path.write_text("{name: nightly, source: x, bundle: y}")
     with pytest.raises(ConfigError, match="must have no line breaks"):
         schedule(path, "cron", "0 0 * * *")
+
+
+def test_a_variable_that_no_file_can_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("A B", "x")
+    path = tmp_path / "job.yaml"
+    path.write_text("{name: nightly, source: x, bundle: y, ping: 'https://example.org/${A B}'}")
+    with pytest.raises(ConfigError, match=r"A variable for a scheduler must be .* Received: 'A B'"):
+        schedule(path, "github", "0 0 * * *")
 
 
 def test_the_command_prints_the_files_or_writes_them(path, tmp_path, capsys):
