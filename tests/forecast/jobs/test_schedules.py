@@ -304,10 +304,8 @@ def test_the_workflow_of_github_runs_the_job_and_repeats_what_may_pass(files, pl
     printed, path = files("github", ping="https://example.org/${PING_KEY}")
     flow = yaml.safe_load(printed[f"{SLUG}.yml"])
     time = {"cron": "0 22 * * 1-5", "timezone": "America/New_York"}
-    assert flow[True] == {
-        "schedule": [time],
-        "workflow_dispatch": None,
-    }  # YAML 1.1 reads `on` as true  # YAML 1.1 reads `on` as true
+    when = flow[True]  # YAML 1.1 reads `on` as true
+    assert when == {"schedule": [time], "workflow_dispatch": None}
     assert flow["concurrency"] == {"group": SLUG, "cancel-in-progress": False}
     job = flow["jobs"]["forecast"]
     assert job["env"]["PING_KEY"] == "${{ secrets.PING_KEY }}"
