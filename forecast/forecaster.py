@@ -242,7 +242,7 @@ class Forecaster:
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
         if refit == "never":
             asked = wanted(fitted.intervals, levels, part)
-            y_pred, fits = fitted.predict(rows, index), ""
+            y_pred, training, fits = fitted.predict(rows, index), None, ""
             bands = fitted.intervals.bands(rows, index, y_pred, asked) if fitted.intervals and asked else None
         else:
             from . import refitting
@@ -250,7 +250,9 @@ class Forecaster:
 
             config, progress = self._refittable(), Progress(quiet)
             options: Any = {"refit": refit, "window": window, "warm_start": warm_start, "levels": levels}
-            y_pred, bands, fits = refitting.forecast(panel, splits, index, config, progress, own=self.own, **options)
+            y_pred, bands, training, fits = refitting.forecast(
+                panel, splits, index, config, progress, own=self.own, **options
+            )
         return score(
             panel,
             splits,
@@ -263,6 +265,7 @@ class Forecaster:
             unit=self.unit_,
             season_length=self.config.season_length,
             bands=bands,
+            training=training,
             how="; ".join(filter(None, [fits, _short(index, cutoffs, part)])),
         )
 
@@ -386,7 +389,9 @@ class Forecaster:
     @property
     def panel_(self) -> Panel:
         """The cleaned rows of `fit` or `attach`."""
-        return _there(self._panel, "There are no rows yet. Give `data`, or call fit(data) first.")
+        remembered = f" A bundle remembers where its rows came from, not the rows: data={self.source_!r}."
+        otherwise = "There are no rows yet. Give `data`, or call fit(data) first."
+        return _there(self._panel, otherwise + (remembered if self.path_ and self.source_ else ""))
 
     @property
     def splits_(self) -> Splits:

@@ -27,6 +27,7 @@ from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig
 from .evaluation.bands import Bands
+from .evaluation.beside import FACTS, season_lengths, training_facts
 from .fitting import Fitted, fit
 from .uncertainty import Levels, wanted
 
@@ -72,8 +73,8 @@ def forecast(
     warm_start: bool = False,
     levels: Levels = None,
     own: keras.Model | None = None,
-) -> tuple[np.ndarray, Bands | None, str]:
-    """Returns forecasts `(N, H, K)` from the cutoffs of an index, their intervals, and how they were made.
+) -> tuple[np.ndarray, Bands | None, dict[str, np.ndarray], str]:
+    """Returns forecasts `(N, H, K)`, their intervals, what their training rows say, and how they were made.
 
     Raises:
         ConfigError: A setting is wrong, or levels are asked for that a fold has too few calibration windows for.
@@ -85,6 +86,7 @@ def forecast(
     n = every(refit, len(np.unique(order)))
     folds = np.unique(order // n)
     y_pred = np.empty((len(index), config.horizon, len(config.target)))
+    facts = {name: np.empty((len(index), len(config.target))) for name in FACTS}
     ends: list[dict[float, Any]] = []
     last: Fitted | None = None
     for i, fold in enumerate(folds):
@@ -97,11 +99,17 @@ def forecast(
         last = fit(panel, parts, config, progress.silenced(), own=own, start=start)
         rows = last.pipeline.transform(panel, known_until=cuts)
         y_pred[which] = last.predict(rows, index[which])
+        seasons = season_lengths(panel, config.season_length)
+        first, end = parts.rows("train")
+        end = np.where(end > first, end, cuts)  # a cold series is scaled by what came before
+        known = training_facts(panel, index[which], config.target, seasons, (first, end))
+        for name, fact in known.items():
+            facts[name][which] = fact
         chosen = wanted(last.intervals, levels)
         bands = last.intervals.bands(rows, index[which], y_pred[which], chosen) if last.intervals and chosen else None
         ends.append({} if bands is None else {level: (which, *pair) for level, pair in bands.ends.items()})
     how = f"{len(folds)} fit{'' if len(folds) == 1 else 's'}, {window} window{', warm start' if warm_start else ''}"
-    return y_pred, _joined(ends, y_pred.shape), how
+    return y_pred, _joined(ends, y_pred.shape), facts, how
 
 
 def _cuts(panel: Panel, splits: Splits, index: WindowIndex, moved: int) -> np.ndarray:

@@ -30,9 +30,11 @@ def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report:
     if not len(index):
         longest, warmup = int((end - first).max()), pipeline.warmup
         if longest - warmup < spec.width:
-            of = " of training in the longest series"
+            share = splits.count("train") / len(panel) if splits.starts or splits.tails else 1.0  # a fold only grows
+            of = f" of training ({100 * share:.0f} % of all)" if share < 1 else " of training"
+            of += " in the longest series"
             of += f" after the {warmup} rows that features take to warm up" if warmup else ""
-            raise spec.too_short(max(longest - warmup, 0), of)
+            raise spec.too_short(max(longest - warmup, 0), of, share)
         empty = [name for name, none in zip(pipeline.inputs_, np.isnan(rows.inputs).all(axis=0), strict=True) if none]
         if empty:
             raise DataError(

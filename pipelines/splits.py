@@ -77,7 +77,10 @@ class SplitSpec(Spec):
                 f"{', '.join(map(repr, sizes))}"
             )
         if sum(fractions) >= 1:
-            raise ValueError(f"The fractions must leave rows for training. Received: {sum(fractions):g} in all.")
+            raise ValueError(
+                f"The fractions must leave rows for training. Received: {sum(fractions):g} in all. "
+                f"Lower one of validation, calibration and test: {', '.join(map(repr, sizes))}"
+            )
         return self
 
 

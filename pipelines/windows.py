@@ -14,6 +14,7 @@ Axes have the same letters in every docstring of this project:
 This module neither scales nor shuffles, and knows nothing of Keras.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -56,11 +57,20 @@ class WindowSpec(Spec):
         later = "1 row" if self.stride == 1 else f"{self.stride} rows"
         return f"{past} predict{'s' if self.lookback == 1 else ''} {future}; next window starts {later} later"
 
-    def too_short(self, rows: int, of: str = "") -> SeriesTooShort:
-        """Returns the error for a series of too few rows."""
+    def too_short(self, rows: int, of: str = "", share: float = 1.0) -> SeriesTooShort:
+        """Returns the error for a series of too few rows.
+
+        Args:
+            rows: What it has.
+            of: What they are, such as " of training".
+            share: How many of each row that is given come to be such rows.
+        """
+        fewer = self.width - rows
+        more = math.ceil(fewer / share)
+        by = "as many" if more == fewer else f"{fewer}"
         return SeriesTooShort(
             f"One window needs {self.width} rows (lookback {self.lookback} + gap {self.gap} + horizon {self.horizon}). "
-            f"Received: {rows} rows{of}. Give {self.width - rows} more, or shorten the window by as many."
+            f"Received: {rows} rows{of}. Give {more} more, or shorten the window by {by}."
         )
 
 

@@ -147,12 +147,14 @@ def _moves(trial: Trial, before: Backtest, column: str, first: np.ndarray, t: in
 def _live(trial: Trial, before: Backtest) -> tuple[int, list[str]]:
     """Returns how many series are forecast from rows up to a cutoff alone, and how that differs from the backtest.
 
-    Only steps that fall due at the stamps which the rows really have are compared: no holiday is known to be one.
+    Only steps that fall due at the stamps which the rows really have are compared: no holiday is known to be one. A
+    series that is not in training is left out: live all its rows scale it, in a backtest those before the part.
     """
     first, panel = trial.among(before.index, 0.5), trial.panel
     H, G = before.index.spec.horizon, before.index.spec.gap
     until = np.minimum(first, panel.offsets[1:] - G - H)
-    which = np.flatnonzero(before.index.cutoffs == until[before.index.series] - 1)
+    trained = np.isin(panel.ids, trial.few.pipeline_.ids_)[before.index.series]
+    which = np.flatnonzero((before.index.cutoffs == until[before.index.series] - 1) & trained)
     if not len(which):
         return 0, []
     chosen = before.index.series[which].tolist()

@@ -23,6 +23,13 @@ from .frames import by_series
 from .metrics import mase_scale, rmsse_scale
 from .statistical import STATISTICAL, require
 
+FACTS = ("mase_scale", "rmsse_scale", "low", "high")
+
+
+def season_lengths(panel: Panel, given: int | None) -> list[int]:
+    """Returns the rows per season of each series: the given number, or its calendar's."""
+    return [given or calendar.season_length for calendar in panel.calendars]
+
 
 def score(
     panel: Panel,
@@ -37,19 +44,22 @@ def score(
     unit: str,
     season_length: int | None,
     bands: Bands | None = None,
+    training: dict[str, np.ndarray] | None = None,
     how: str = "",
 ) -> Backtest:
     """Returns a model's forecasts with the baselines' from the same cutoffs beside them, ready to be scored.
 
     Args:
         baselines: See `chosen`.
+        training: What training rows say, where several fits had their own; by default those of `splits` say it.
 
     The others become attributes of the `Backtest`.
     """
-    seasons = [season_length or calendar.season_length for calendar in panel.calendars]
+    seasons = season_lengths(panel, season_length)
     beside = baseline_forecasts(panel, index, targets, seasons, baselines)
     first, end = splits.rows("train")
-    train_end = np.where(end > first, end, splits.rows(part)[0])  # a cold series is scaled by what came before
+    end = np.where(end > first, end, splits.rows(part)[0])  # a cold series is scaled by what came before
+    training = training or training_facts(panel, index, targets, seasons, (panel.offsets[:-1], end))
     return Backtest(
         panel=panel,
         index=index,
@@ -57,7 +67,7 @@ def score(
         y_true=y_true,
         y_pred=y_pred | beside,
         last=beside["naive"][:, 0],
-        training=training_facts(panel, index, targets, seasons, train_end),
+        training=training,
         part=part,
         unit=unit,
         bands=bands,
@@ -102,21 +112,27 @@ def baseline_forecasts(
 
 
 def training_facts(
-    panel: Panel, index: WindowIndex, targets: tuple[str, ...], seasons: list[int], ends: np.ndarray
+    panel: Panel,
+    index: WindowIndex,
+    targets: tuple[str, ...],
+    seasons: list[int],
+    part: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Returns what rows before `ends` `(S,)` say of each cutoff's series, `(N, K)` each; NaN where they say nothing.
+    """Returns what the rows of a part say of each cutoff's series, `(N, K)` each; NaN where they say nothing.
+
+    Args:
+        part: First and end row in each series, `(S,)` each.
 
     Returns:
         "mase_scale", "rmsse_scale", and "low" and "high": the range of the target.
     """
-    names = ("mase_scale", "rmsse_scale", "low", "high")
-    result = {name: np.full((len(panel.ids), len(targets)), np.nan) for name in names}
+    result = {name: np.full((len(panel.ids), len(targets)), np.nan) for name in FACTS}
     for s in np.unique(index.series):
-        rows, season = slice(panel.rows(s).start, int(ends[s])), seasons[s]
+        rows, season = slice(*(int(end[s]) for end in part)), seasons[s]
         for k, target in enumerate(targets):
             train = np.asarray(panel.values[rows, panel.column(target)], np.float64)
             if not np.isnan(train).all():
                 facts = mase_scale(train, season), rmsse_scale(train, season), np.nanmin(train), np.nanmax(train)
-                for name, fact in zip(names, facts, strict=True):
+                for name, fact in zip(FACTS, facts, strict=True):
                     result[name][s, k] = fact
     return {name: fact[index.series] for name, fact in result.items()}

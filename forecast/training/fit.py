@@ -106,6 +106,8 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
                 "names them."
             )
         progress.say(f"The {which} loss became {value} in epoch {len(rows) - 1}; training stopped.")
+    if keep.best_epoch == 0 and len(rows) > 1:
+        progress.say("Training never beat the untrained network, whose weights are kept. Give it more epochs or rows.")
     if interrupted:
         progress.say(f"Stopped by hand after epoch {len(rows) - 1}; the weights of epoch {keep.best_epoch} are kept.")
     return TrainingRun(history, keep.best_epoch, interrupted)

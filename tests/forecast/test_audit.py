@@ -191,6 +191,12 @@ def test_prices_with_holidays_pass_and_a_bundle_is_tried_on_its_own_data_read_ag
     assert by["columns"].tried == "4 columns beside the target's later rows"
 
 
+def test_a_series_that_is_not_in_training_is_scaled_by_what_there_is_and_that_is_no_leak(plain):
+    renamed = series(0, 160).assign(unique_id="renamed")
+    found = passes(forecast.audit(plain, renamed))
+    assert "; 0 live" in next(check.tried for check in found.checks if check.name == "forecasts")
+
+
 def test_later_rows_than_those_of_the_fit_are_no_leak(plain, tmp_path):
     plain.save("plain", tmp_path)
     later = series(0, 160).set_index("ds")[["y"]]

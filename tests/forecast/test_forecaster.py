@@ -190,7 +190,8 @@ def test_among_several_columns_the_target_must_be_named():
 def test_too_few_rows_say_how_many_are_missing():
     with pytest.raises(
         SeriesTooShort,
-        match=r"needs 10 rows \(lookback 8 \+ gap 0 \+ horizon 2\)\. Received: 6 rows of training .*Give 4 more",
+        match=r"needs 10 rows \(lookback 8 \+ gap 0 \+ horizon 2\)\. Received: 6 rows of training \(60 % of all\) "
+        r".*Give 7 more, or shorten the window by 4",
     ):
         tiny().fit(walk(10))
     with pytest.raises(SeriesTooShort, match=r"Received: 1 rows? of training"):

@@ -176,6 +176,16 @@ def test_many_series_with_and_without_dates_are_refitted_together():
         np.testing.assert_array_equal(result.y_pred["naive"], same.y_pred["naive"])
 
 
+def test_what_training_rows_say_is_said_of_each_folds_own():
+    rising = pd.DataFrame({"y": np.arange(200.0)}, index=pd.date_range("2022-01-01", periods=200))
+    model = Forecaster(**TINY).fit(rising, quiet=True)
+    for window, lows in (("expanding", [0, 0]), ("rolling", [0, 20])):
+        training = model.backtest(refit=20, window=window).training
+        assert training["high"][[0, 20], 0].tolist() == [119, 139]  # 40 rows of validation and calibration later: cut
+        assert training["low"][[0, 20], 0].tolist() == lows
+    assert model.backtest().training["high"][[0, 20], 0].tolist() == [119, 119]
+
+
 def test_with_a_gap_a_fold_knows_no_row_of_it():
     model = Forecaster(**TINY, gap=3).fit(walk(), quiet=True)
     plain = model.backtest(refit="always", cutoffs=1).frame()

@@ -89,14 +89,15 @@ def test_epoch_0_is_the_loss_of_the_untrained_network():
     assert run.history.loc[1, "val_loss"] != run.history.loc[0, "val_loss"]
 
 
-def test_training_that_only_makes_it_worse_leaves_the_untrained_network():
+def test_training_that_only_makes_it_worse_leaves_the_untrained_network_and_says_so(capsys):
     model = dense()
     perfect = [np.ones((2, 1), np.float32), np.zeros(1, np.float32)]
     model.set_weights(perfect)
     x = np.random.default_rng(0).normal(0, 1, (64, 2, 1)).astype(np.float32)
     wrong = tf.data.Dataset.from_tensor_slices((x, -x.sum(axis=1, keepdims=True))).batch(16)
-    run = fit(model, wrong, validation(), TrainingSpec(epochs=9, learning_rate=0.5, patience=2), QUIET)
+    run = fit(model, wrong, validation(), TrainingSpec(epochs=9, learning_rate=0.5, patience=2), Progress())
     assert (run.best_epoch, len(run.history)) == (0, 3)
+    assert "Training never beat the untrained network, whose weights are kept." in capsys.readouterr().err
     for kept, first in zip(model.get_weights(), perfect, strict=True):
         np.testing.assert_array_equal(kept, first)
 
