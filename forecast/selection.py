@@ -77,8 +77,7 @@ def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> Wi
 
 def calibration_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> WindowIndex:
     """Returns the windows that intervals are learned from; there may be none."""
-    spec, unknown = pipeline.spec.window.replace(stride=1), _unknown(pipeline, rows, np.all)
-    return index_windows(rows.panel.offsets, spec, splits.rows("calibration"), rows.missing(), unknown, "any")
+    return _with_truth(pipeline, rows, splits, "calibration", stride=1)
 
 
 def scored_windows(
@@ -93,9 +92,7 @@ def scored_windows(
     Raises:
         DataError: There is none.
     """
-    spec = pipeline.spec.window.replace(stride=stride)
-    unknown = _unknown(pipeline, rows, np.all)
-    index = index_windows(rows.panel.offsets, spec, splits.rows(part), rows.missing(), unknown, "any")
+    index, spec = _with_truth(pipeline, rows, splits, part, stride), pipeline.spec.window
     if cutoffs is not None:
         if cutoffs < 1:
             raise ConfigError(f"`cutoffs` must be an integer >= 1. Received: {cutoffs}")
@@ -108,6 +105,12 @@ def scored_windows(
             f"split.{part}."
         )
     return index
+
+
+def _with_truth(pipeline: DataPipeline, rows: Rows, splits: Splits, part: str, stride: int) -> WindowIndex:
+    """Returns the windows of a part that have at least one true value."""
+    spec, unknown = pipeline.spec.window.replace(stride=stride), _unknown(pipeline, rows, np.all)
+    return index_windows(rows.panel.offsets, spec, splits.rows(part), rows.missing(), unknown, "any")
 
 
 def _unknown(pipeline: DataPipeline, rows: Rows, how: Any) -> Any:

@@ -45,6 +45,7 @@ __all__ = [
     "open_bundle",
     "root",
     "smoke",
+    "sync",
     "verify",
     "write",
 ]
@@ -113,7 +114,7 @@ def write(
         with contextlib.suppress(OSError):
             home.rmdir()  # stays where there are versions in it
         raise
-    _sync(home)
+    sync(home)
     return target
 
 
@@ -155,7 +156,7 @@ def _sweep(home: Path) -> None:
                 shutil.rmtree(home / name, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Writes a folder's own entries through to the disk, where the system can do that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -29,6 +29,8 @@ import filelock
 
 from pipelines.errors import ConfigError, Locked
 
+from ..bundle import sync
+
 RUN = "run.json"
 CURRENT = "CURRENT"
 UNKNOWN = "start"  # the key of a run that failed before its as_of was known
@@ -214,16 +216,6 @@ def write_text(path: Path, text: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Writes a folder's own entries through to the disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def describe(path: Path) -> dict[str, Any]:
