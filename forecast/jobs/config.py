@@ -33,75 +33,14 @@ from pipelines.spec import Spec
 
 from .. import bundle
 from ..config import read_config
+from . import settings
 from .cron import Cron
+from .settings import Gates, MaxFailed, SqliteSink
 
 SECRETS = ("ping",)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-class Gates(Spec):
-    """What must hold of each series before it is forecast; a gate that is null is open.
-
-    Attributes:
-        freshness: At most so many rows are due between a series' last row and as_of.
-        history: At least so many rows; by default what one window of the network needs.
-        duplicates: At most this share of a series' rows repeat a stamp.
-        non_finite: At most this share of the values that the network looks at are missing or infinite.
-        jump: The last rows are never, all of them, more than so many times above or below all rows before them. It
-            looks at the lookback, or two seasons where those are more, and the jump must lie in its later half.
-        constant: Whether a target that stood still over the same rows stops the series.
-        future: Whether a row after as_of stops the series, where as_of is the machine's clock: one of both is wrong.
-    """
-
-    freshness: int | None = Field(default=1, ge=0)
-    history: int | None = Field(default=None, ge=1)
-    duplicates: float | None = Field(default=0.01, ge=0, le=1)
-    non_finite: float | None = Field(default=0.1, ge=0, le=1)
-    jump: float | None = Field(default=10.0, gt=1)
-    constant: bool = True
-    future: bool = True
-
-
-class MaxFailed(Spec):
-    """How many series may fail until nothing is published.
-
-    Attributes:
-        fraction: This share of all series,
-        floor: or so many where those are more, and at most half of the series.
-    """
-
-    fraction: float = Field(default=0.02, ge=0, le=1)
-    floor: int = Field(default=10, ge=0)
-
-    def among(self, series: int) -> int:
-        """Returns how many of some series may fail.
-
-        Example:
-            >>> [MaxFailed().among(series) for series in (1, 8, 100, 10_000)]
-            [0, 4, 10, 200]
-        """
-        return max(int(self.fraction * series), min(self.floor, series // 2))
-
-
-class SqliteSink(Spec):
-    """A table of a SQLite database that gets the forecasts, too.
-
-    Attributes:
-        sqlite: The database file; it is made where there is none.
-        table: The table; it is made where there is none. Rows of the same job and as_of are replaced.
-    """
-
-    sqlite: str
-    table: str = "forecasts"
-
-    @field_validator("table")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
-            raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
-        return value
 
 
 class JobSpec(Spec):
@@ -299,10 +238,7 @@ def schema() -> dict[str, Any]:
         'Rows to forecast, by default the horizon.'
     """
     found = JobSpec.model_json_schema()
-    for part, spec in (
-        (found, JobSpec),
-        *((found["$defs"][spec.__name__], spec) for spec in (Gates, MaxFailed, SqliteSink)),
-    ):
+    for part, spec in ((found, JobSpec), *((part, getattr(settings, name)) for name, part in found["$defs"].items())):
         text = (spec.__doc__ or "").partition("Attributes:")[2]
         part["description"] = (spec.__doc__ or "").strip().splitlines()[0]
         for name, about in re.findall(r"^        (\w+): (.*(?:\n {12,}.*)*)", text, re.MULTILINE):

@@ -1,0 +1,75 @@
+"""The parts of a job file that have settings of their own.
+
+gates: {freshness: 1, jump: 10}
+max_failed: {fraction: 0.02, floor: 10}
+sinks: [{sqlite: forecasts.db, table: forecasts}]
+"""
+
+import re
+
+from pydantic import Field, field_validator
+
+from pipelines.spec import Spec
+
+
+class Gates(Spec):
+    """What must hold of each series before it is forecast; a gate that is null is open.
+
+    Attributes:
+        freshness: At most so many rows are due between a series' last row and as_of.
+        history: At least so many rows; by default what one window of the network needs.
+        duplicates: At most this share of a series' rows repeat a stamp.
+        non_finite: At most this share of the values that the network looks at are missing or infinite.
+        jump: The last rows are never, all of them, more than so many times above or below all rows before them. It
+            looks at the lookback, or two seasons where those are more, and the jump must lie in its later half.
+        constant: Whether a target that stood still over the same rows stops the series.
+        future: Whether a row after as_of stops the series, where as_of is the machine's clock: one of both is wrong.
+    """
+
+    freshness: int | None = Field(default=1, ge=0)
+    history: int | None = Field(default=None, ge=1)
+    duplicates: float | None = Field(default=0.01, ge=0, le=1)
+    non_finite: float | None = Field(default=0.1, ge=0, le=1)
+    jump: float | None = Field(default=10.0, gt=1)
+    constant: bool = True
+    future: bool = True
+
+
+class MaxFailed(Spec):
+    """How many series may fail until nothing is published.
+
+    Attributes:
+        fraction: This share of all series,
+        floor: or so many where those are more, and at most half of the series.
+    """
+
+    fraction: float = Field(default=0.02, ge=0, le=1)
+    floor: int = Field(default=10, ge=0)
+
+    def among(self, series: int) -> int:
+        """Returns how many of some series may fail.
+
+        Example:
+            >>> [MaxFailed().among(series) for series in (1, 8, 100, 10_000)]
+            [0, 4, 10, 200]
+        """
+        return max(int(self.fraction * series), min(self.floor, series // 2))
+
+
+class SqliteSink(Spec):
+    """A table of a SQLite database that gets the forecasts, too.
+
+    Attributes:
+        sqlite: The database file; it is made where there is none.
+        table: The table; it is made where there is none. Rows of the same job and as_of are replaced.
+    """
+
+    sqlite: str
+    table: str = "forecasts"
+
+    @field_validator("table")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
+            raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
+        return value
