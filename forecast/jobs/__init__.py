@@ -14,10 +14,10 @@
     |- failed/2024-01-05/             the last attempt that published nothing: run.json, quarantine.parquet
     `- metrics.prom                   for Prometheus
 
-`config` and `settings` are the job file, `clock` the one clock, `opened` the bundle, `rows` what is read, `gates` what must hold before
-scoring, `scoring` the shards, `output` and `sqlite` the tables, `store` the folder drawn above, `telling` who is told,
-`run` the order of it all, `schedules` the
-files for a scheduler. Nothing here trains, and TensorFlow is loaded when there is something to score.
+`config` and `settings` are the job file, `clock` the one clock, `opened` the bundle, `rows` what is read, `gates` what
+must hold before scoring, `scoring` the shards, `output` and `sqlite` the tables, `store` the folder drawn above,
+`telling` who is told, `run` the order of it all, `schedules` the files for a scheduler. Nothing here trains, and
+TensorFlow is loaded when there is something to score.
 """
 
 from .config import Job
