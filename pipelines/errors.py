@@ -6,6 +6,7 @@
     |- SourceError          a source failed or has nothing for the request           69
     |  `- RateLimited       it asks us to come back later                            75
     |- Locked               another run holds the lock              (RuntimeError)   75
+    |- WorkerLost           processes that work for us die          (RuntimeError)   75
     |- ConfigError          a setting is wrong, or two disagree     (ValueError)     78
     |- UnknownName          no such model, source, target, version  (LookupError)    78
     |- BundleError          a bundle is incomplete, changed, or unsafe to load       78
@@ -50,6 +51,12 @@ class RateLimited(SourceError):
 
 class Locked(ForecastError, RuntimeError):
     """Another run holds the lock."""
+
+    exit_code = 75
+
+
+class WorkerLost(ForecastError, RuntimeError):
+    """Processes that work for us die, again and again."""
 
     exit_code = 75
 

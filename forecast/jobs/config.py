@@ -20,7 +20,7 @@ import os
 import re
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -35,7 +35,7 @@ from .. import bundle
 from ..config import read_config
 from . import settings
 from .cron import Cron
-from .settings import Gates, MaxFailed, SqliteSink
+from .settings import Engine, Gates, MaxFailed, SqliteSink
 
 SECRETS = ("ping",)
 
@@ -57,6 +57,9 @@ class JobSpec(Spec):
         output: The folder for all that the job writes; by default jobs/NAME, or $FORECAST_HOME/jobs/NAME.
         gates: What must hold of each series.
         max_failed: How many series may fail until nothing is published.
+        partitioned: Whether each file of the source holds whole series: then files are read a few at a time, and memory
+            grows with them, not with all rows.
+        engine: Where parts and shards are done: inline, spawn, joblib, dask or ray; a name, or a mapping.
         shard_size: Series that are forecast and kept together: what a killed run need not do again.
         sinks: Tables that get the forecasts, too.
         metrics: The file for Prometheus, by default metrics.prom in the output folder.
@@ -73,6 +76,8 @@ class JobSpec(Spec):
     output: str | None = None
     gates: Gates = Gates()
     max_failed: MaxFailed = MaxFailed()
+    partitioned: bool = False
+    engine: Engine = Engine()
     shard_size: int = Field(default=2_000, ge=1)
     sinks: tuple[SqliteSink, ...] = ()
     metrics: str | None = None
@@ -179,9 +184,13 @@ class Job:
         """Returns the database of a sink."""
         return self._path(sink.sqlite)
 
+    def bare(self) -> Self:
+        """Returns the job without its secrets, for workers."""
+        return replace(self, spec=self.spec.replace(ping=None))
+
     def digest(self) -> str:
-        """Returns the sha256 of all settings but those that say when, where results lie and who is told."""
-        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping", "schedule"})
+        """Returns the sha256 of all settings but those that say when, where and who is told: they change no number."""
+        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping", "schedule", "engine"})
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def _path(self, text: str) -> Path:

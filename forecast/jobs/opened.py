@@ -51,7 +51,13 @@ class Opened:
             BundleError: It is incomplete, or was changed.
             ConfigError: It cannot forecast what the job asks for.
         """
-        path, manifest = bundle.open_bundle(job.bundle, folder)
+        path = bundle.find(job.bundle, folder)
+        return cls.at(path, job.spec.steps, job.spec.levels)
+
+    @classmethod
+    def at(cls, path: Path, steps: int | None = None, levels: tuple[float, ...] | None = None) -> "Opened":
+        """Returns the bundle of a folder, after checking every file of it; see `of`."""
+        manifest = bundle.verify(path)
         pipeline = DataPipeline.load(path)
         config = ForecastConfig(**manifest["config"])
         if not (config.freq or config.calendar):
@@ -61,10 +67,9 @@ class Opened:
                 "A job knows nothing of the rows ahead but their dates. Received: a bundle that was trained with "
                 f"known covariates ({', '.join(pipeline.spec.known)}). Train one without them."
             )
-        steps = pipeline.spec.window.horizon if job.spec.steps is None else job.spec.steps
+        steps = pipeline.spec.window.horizon if steps is None else steps
         check_steps(pipeline, steps)
-        levels = wanted(Intervals.load(path, pipeline), job.spec.levels)
-        return cls(path, manifest, pipeline, config, steps, levels)
+        return cls(path, manifest, pipeline, config, steps, wanted(Intervals.load(path, pipeline), levels))
 
     @property
     def codes(self) -> Iterable[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.errors import DataError, UnknownName
+from pipelines.errors import UnknownName
 from pipelines.panel import Panel
 
 from ..prepare import load_rows, value_columns
@@ -57,26 +57,24 @@ class Read:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
-    """Returns the rows of a job's source.
+def read(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, called: str = "") -> Read:
+    """Returns the rows of a job's source, or of a part of it.
+
+    Args:
+        source: The locator of a part; by default the job's.
+        called: What to call the only series of a part that does not name it.
 
     Raises:
         SourceError: The source failed.
         UnknownName: A column is missing.
-        DataError: The rows are no panel, or none lies at or before as_of.
+        DataError: The rows are no panel.
     """
-    panel = panel_of(job, opened, as_of)
+    panel = panel_of(job, opened, as_of, source, called)
     pa.default_memory_pool().release_unused()  # Arrow would keep what reading took: a third of a run's memory
     limits = {calendar: as_of.limit(calendar) for calendar in set(panel.calendars)}
     counts = np.diff(panel.offsets)
     known = panel.ds <= np.repeat([limits[calendar] for calendar in panel.calendars], counts)
     kept = np.diff(np.concatenate([[0], np.cumsum(known)])[panel.offsets])  # (S,): rows are in order of time
-    if not kept.any():
-        first = panel.stamp(int(panel.ds.min()))
-        raise DataError(
-            f"A run needs a row at or before as_of, {as_of}. Received: {len(panel):,} rows of {len(panel.ids):,} "
-            f"series, the first at {first}. Set the clock, or choose another --as-of."
-        )
     unborn = tuple(name for name, n in zip(panel.ids, kept, strict=True) if not n)
     later = counts - kept
     if later.any():
@@ -86,7 +84,7 @@ def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
     texts = np.zeros(len(panel.ids), np.int64)
     if _TEXTS in panel.columns:
         column = panel.values[:, panel.column(_TEXTS)]
-        texts = np.add.reduceat(column, panel.offsets[:-1]).astype(np.int64)
+        texts = np.add.reduceat(column, panel.offsets[:-1]).astype(np.int64) if len(column) else texts
         panel = panel.select([name for name in panel.columns if name != _TEXTS])
     cut = int((~known).sum())
     if as_of.given or not job.spec.gates.future:  # then the rows ahead are no fault: they do not exist yet
@@ -94,10 +92,12 @@ def read(job: Job, opened: Opened, as_of: AsOf) -> Read:
     return Read(panel, texts, later, unborn, cut)
 
 
-def panel_of(job: Job, opened: Opened, as_of: AsOf) -> Panel:
-    """Returns all rows of a job's source, and a column of counts where there is text among numbers."""
+def panel_of(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, called: str = "") -> Panel:
+    """Returns all rows of a source, and a column of counts where there is text among numbers."""
     asked = {"as_of": as_of.sql} if ":as_of" in job.spec.source else {}  # of a query
-    frame, options = load_rows(job.source, opened.config, text="keep", **asked)
+    frame, options = load_rows(source or job.source, opened.config, text="keep", **asked)
+    if called:
+        frame.attrs["unique_id"] = called
     columns = value_columns(frame, options["id_col"], options["time_col"])
     needed = opened.pipeline.needs(columns)
     for name in needed:
@@ -105,9 +105,13 @@ def panel_of(job: Job, opened: Opened, as_of: AsOf) -> Panel:
             raise UnknownName.of("column", name, columns)
     frame, texts = _numbers(frame, needed)
     panel = Panel.from_frame(frame, columns=[*needed, *([_TEXTS] if texts else [])], **options)
+    return replace(by_name(panel), notes=())
+
+
+def by_name(panel: Panel) -> Panel:
+    """Returns a panel with its series in order of their names."""
     order = sorted(range(len(panel.ids)), key=panel.ids.__getitem__)
-    panel = panel if order == list(range(len(order))) else panel.take(order)
-    return replace(panel, notes=())
+    return panel if order == list(range(len(order))) else panel.take(order)
 
 
 def _numbers(frame: pd.DataFrame, needed: tuple[str, ...]) -> tuple[pd.DataFrame, bool]:

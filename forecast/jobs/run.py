@@ -2,11 +2,11 @@
 
     stage     may end the run with
     open      78  bundle or settings; 75 another run of the same as_of
-    read      69  the source; 65 no rows
+    read      69  the source; 65 no rows                                            (parts, through the engine)
               0   "unchanged": these rows, bundle and settings were published already
     gates     65  more series than may fail
     load      78  the network
-    score     65  more series than may fail
+    score     65  more series than may fail; 75 workers that die                    (shards, through the engine)
     write     78  the output folder
     sink      75  somebody else writes; 78  the database does not take the rows
               0   "published"
@@ -14,25 +14,33 @@
 Until the last rename, nothing that others read has changed.
 """
 
+import functools
 import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError, Locked
-from pipelines.panel import Panel
 
-from . import gates, output, sqlite
+from . import engines, output, sqlite
 from .about import Attempt
 from .clock import AsOf
 from .config import Job
+from .gates import Failure
 from .opened import Opened
-from .rows import Read, read
+from .parts import parts
+from .prepare import Prepared, prepare, twice
+from .settings import Engine
 from .store import UNKNOWN, Store, describe, writing
 from .telling import log, tell
+from .work import Version, Work, held, hold
+
+if TYPE_CHECKING:
+    from .scoring import Shard
 
 
 @dataclass(frozen=True)
@@ -91,27 +99,26 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
         moment = attempt.as_of = AsOf.of(as_of, opened.codes, job.spec.timezone)
         stage.about["as_of"] = str(moment)
         facts["bundle"] = opened.name
-    with store.lock(moment.key):
-        with stage("read") as facts:
-            rows = read(job, opened, moment)
-            run_id = _identify(attempt, opened, moment, rows)
-            facts |= {"series": len(rows.ids), "rows": len(rows.panel)}
+    with store.lock(moment.key), store.scratch(moment.key) as scratch:
+        found = _prepare(attempt, opened, moment, scratch)
+        run_id = _identify(attempt, opened, moment, found)
         target = store.runs / f"{moment.key}-{run_id}"
         if (about := store.published(moment.key, run_id)) is not None:
             store.point(target)  # a run that was killed after its last rename had not come to this
             store.tidy(moment.key)
             return Outcome("unchanged", target, about)
+        ids = [name for part in found for name in part.all]
         with stage("gates") as facts:
-            panel, attempt.failures = gates.check(rows, opened, job.spec.gates, moment)
+            attempt.failures = [failure for part in found for failure in part.failures]
             attempt.facts["gates"] = _passed(job, attempt.failures)
             facts["stopped"] = len(attempt.failures)
-            _within_budget(attempt, len(rows.ids))
+            _within_budget(attempt, len(ids))
         with writing(store.folder):
             place = store.workplace(moment.key, run_id)
-        shards = _score(attempt, opened, rows, panel, run_id, place)
-        _within_budget(attempt, len(rows.ids))
+        shards = _score(attempt, opened, found, run_id, place)
+        _within_budget(attempt, len(ids))
         with writing(store.folder), stage("write") as facts:
-            staged, counts = _stage(attempt, opened, rows, store, shards, place)
+            staged, counts = _stage(attempt, opened, ids, _zone(found), store, shards, place)
             facts |= counts
         for sink in job.spec.sinks:
             with stage("sink"):
@@ -124,25 +131,60 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
     return Outcome("published", target, about)
 
 
-def _identify(attempt: Attempt, opened: Opened, as_of: AsOf, rows: Read) -> str:
+def _prepare(attempt: Attempt, opened: Opened, as_of: AsOf, scratch: Path) -> list[Prepared]:
+    """Reads all parts; returns what is known of each, in order."""
+    job = attempt.job
+    work = Work(job.bare(), hold(opened), as_of, scratch)
+    with attempt.stages("read") as facts:
+        todo = parts(job)
+        engine = job.spec.engine if len(todo) > 1 else Engine()  # for one part, nobody else need start
+        with attempt.stages.live("parts", len(todo)) as advance:
+            found = []
+            for part in engines.each(functools.partial(prepare, work), todo, engine):
+                found.append(part)
+                advance()
+        found.sort(key=lambda part: part.folder)
+        series, rows, cut = (sum(n) for n in zip(*((len(p.all), p.rows, p.cut) for p in found), strict=True))
+        facts |= {"series": series, "rows": rows}
+    if not rows:
+        raise DataError(
+            f"A run needs a row at or before as_of, {as_of}. Received: {cut:,} rows of {job.source}, all later. Set "
+            "the clock, or choose another --as-of."
+        )
+    if name := twice(found):
+        raise DataError(
+            f"Each file must hold whole series where `partitioned` is true. Received: {name!r} in several. Leave "
+            "`partitioned` out, or write each series into one file."
+        )
+    return found
+
+
+def _identify(attempt: Attempt, opened: Opened, as_of: AsOf, found: Sequence[Prepared]) -> str:
     """Returns the name of a run: a hash of all that decides its numbers."""
-    panel, digest = rows.panel, rows.digest()
+    digest = hashlib.sha256(json.dumps(sorted(one for part in found for one in part.digests)).encode()).hexdigest()
+    series = sum(len(part.all) for part in found)
     attempt.facts["data"] = {
         "digest": digest,
-        "series": len(rows.ids),
-        "rows": len(panel),
-        "rows_after_as_of": rows.cut,
-        "first": str(panel.stamp(int(panel.ds.min()))),
-        "last": str(panel.stamp(int(panel.ds.max()))),
+        "parts": len(found),
+        "series": series,
+        "rows": sum(part.rows for part in found),
+        "rows_after_as_of": sum(part.cut for part in found),
+        "first": min(part.first for part in found if part.rows),
+        "last": max(part.last for part in found if part.rows),
     }
-    attempt.facts["counts"] = {"in": len(rows.ids)}
+    attempt.facts["counts"] = {"in": series}
     about = [str(as_of), as_of.utc, opened.manifest["digest"], attempt.job.digest(), digest, attempt.versions]
     attempt.run_id = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     attempt.stages.about["run_id"] = attempt.run_id
     return attempt.run_id
 
 
-def _passed(job: Job, failures: list[gates.Failure]) -> dict[str, Any]:
+def _zone(found: Sequence[Prepared]) -> str:
+    """Returns the time zone of all stamps."""
+    return next((part.zone for part in found if part.ids), "")
+
+
+def _passed(job: Job, failures: list[Failure]) -> dict[str, Any]:
     """Returns the limit of each gate, and how many series it stopped."""
     stopped = Counter(failure.reason for failure in failures)
     reasons = {"freshness": "stale", "history": "too_short"}
@@ -166,36 +208,43 @@ def _within_budget(attempt: Attempt, series: int) -> None:
         )
 
 
-def _score(attempt: Attempt, opened: Opened, rows: Read, panel: Panel, run_id: str, place: Path) -> list[Path]:
+def _score(attempt: Attempt, opened: Opened, found: Sequence[Prepared], run_id: str, place: Path) -> list[Path]:
     """Returns the files of all shards; those that a killed run left are taken as they are."""
-    ids, size = rows.panel.ids, attempt.job.spec.shard_size
-    shards = {place / f"shard-{i:05d}.parquet": ids[i * size : (i + 1) * size] for i in range(-(-len(ids) // size))}
-    finished = {path: output.shard_metadata(path) for path in shards}
-    missing = [path for path, metadata in finished.items() if metadata is None]
-    from .scoring import Scorer, failures_in
+    from .scoring import score
 
-    if missing:
+    engine = attempt.job.spec.engine
+    shards = _shards(attempt, Version.of(opened), found, run_id, place)
+    finished = {shard: shard.finished for shard in shards}
+    missing = [shard for shard, failures in finished.items() if failures is None]
+    if missing and engine.name == "inline":
         with attempt.stages("load"):
-            from ..forecaster import Forecaster
-
-            model = Forecaster.load(opened.path)
-        stopped = frozenset(failure.unique_id for failure in attempt.failures)
-        scorer = Scorer(opened, model, panel, rows.panel, stopped, run_id)
-    with attempt.stages("score") as facts, attempt.stages.live(len(missing)) as advance:
+            held(missing[0].version).model  # noqa: B018  (loads it)
+    with attempt.stages("score") as facts, attempt.stages.live("shards", len(missing)) as advance:
         facts |= {"shards": len(shards), "reused": len(shards) - len(missing)}
-        for path in missing:
-            table = scorer.shard(shards[path])
-            with writing(place):
-                output.write_shard(table, path)
-            finished[path] = table.schema.metadata
+        attempt.failures += [one for failures in finished.values() for one in failures or ()]
+        for failures in engines.each(score, missing, engine):
+            attempt.failures += failures
             advance()
-        attempt.failures += [one for metadata in finished.values() for one in failures_in(metadata)]
     attempt.facts["shards"] = {"all": len(shards), "reused": len(shards) - len(missing)}
-    return list(shards)
+    return [shard.path for shard in shards]
+
+
+def _shards(attempt: Attempt, version: Version, found: Sequence[Prepared], run_id: str, place: Path) -> list["Shard"]:
+    """Returns the shards of all parts, in order: a shard lies in one part."""
+    from .scoring import Shard
+
+    size, zone, shards = attempt.job.spec.shard_size, _zone(found), list[Shard]()
+    for part in found:
+        stopped = {failure.unique_id for failure in part.failures}
+        for first in range(0, len(part.ids), size):
+            ids = part.ids[first : first + size]
+            path = place / f"shard-{len(shards):05d}.parquet"
+            shards.append(Shard(path, part.folder, ids, frozenset(stopped.intersection(ids)), version, run_id, zone))
+    return shards
 
 
 def _stage(
-    attempt: Attempt, opened: Opened, rows: Read, store: Store, shards: list[Path], place: Path
+    attempt: Attempt, opened: Opened, ids: list[str], zone: str, store: Store, shards: list[Path], place: Path
 ) -> tuple[Path, dict[str, int]]:
     """Writes all that is published into a folder that nobody looks into, and reads it again; returns it, and counts."""
     from .scoring import schema
@@ -203,18 +252,19 @@ def _stage(
     staged = place / "publish"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
-    columns = schema(opened, rows.panel.calendars[0].zone)
+    columns = schema(opened, zone)
     forecasts, quarantine = staged / output.FORECASTS, staged / output.QUARANTINE
     output.write_forecasts(shards, columns, forecasts)
     by_model, fallback = output.sources_of(shards)
+    attempt.failures.sort(key=lambda failure: failure.unique_id)  # engines answer in any order
     output.write_quarantine(attempt.failures, fallback, quarantine)
     failed = {failure.unique_id for failure in attempt.failures}
-    if by_model != set(rows.ids) - failed:
+    if by_model != set(ids) - failed:
         raise RuntimeError(f"Each series must be forecast or be quarantined. Received otherwise in {staged}.")
     targets = len(opened.pipeline.spec.targets)
     written = output.validate(forecasts, columns, by_model | fallback, targets, opened.steps)
-    counts = {"in": len(rows.ids), "ok": len(by_model), "fallback": len(fallback), "quarantined": len(failed)}
-    attempt.count(counts, rows.ids, _before(store, opened), frozenset(opened.pipeline.ids_))
+    counts = {"in": len(ids), "ok": len(by_model), "fallback": len(fallback), "quarantined": len(failed)}
+    attempt.count(counts, ids, _before(store, opened), frozenset(opened.pipeline.ids_))
     attempt.facts["outputs"] = [describe(path) for path in (forecasts, quarantine)]
     return staged, {"rows": written, **counts}
 

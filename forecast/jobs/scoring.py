@@ -1,4 +1,4 @@
-"""Forecasts series shard by shard. A finished shard is a file, so that a killed run goes on where it stood.
+"""Forecasts one shard of series. A finished shard is a file, so that a killed run goes on where it stood.
 
     series by name   a b c d | e f g h | i j            shard_size 4
     stopped by gates     c                              its forecast is the seasonal naive one, source "fallback"
@@ -11,9 +11,11 @@ A shard that raises is done again by halves, until the series at fault stands al
 Axes: `H` steps, `K` targets.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,14 +28,47 @@ from pipelines.windows import WindowIndex
 from ..evaluation.baselines import seasonal_naive
 from ..evaluation.frames import long_frame
 from ..evaluation.intervals import level_name
-from ..forecaster import Forecaster
 from ..rolling import roll
 from ..uncertainty import bars
+from . import output
 from .gates import Failure, isolate, season_length
 from .opened import Opened
+from .store import writing
+from .work import Held, Version, held
 
-_FAILED = b"failed"
+_FAILED, _SERIES = b"failed", b"series"
 _NO_WINDOW = "Its last rows hold missing values that cleaning does not fill."
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Series that are forecast and kept together.
+
+    Attributes:
+        path: The file of their forecasts.
+        rows: The panel of their part.
+        ids: Their names; all of them lie in the panel.
+        stopped: Those that the gates stopped.
+        version: What forecasts them.
+        run_id: Of the run.
+        zone: Of the stamps in the file.
+    """
+
+    path: Path
+    rows: Path
+    ids: tuple[str, ...]
+    stopped: frozenset[str]
+    version: Version
+    run_id: str
+    zone: str
+
+    @property
+    def finished(self) -> list[Failure] | None:
+        """Who failed while it was scored; None where its file is not there, or is not whole, or is of other series."""
+        metadata = output.shard_metadata(self.path)
+        if metadata is None or metadata.get(_SERIES) != _names(self.ids):
+            return None
+        return failures_in(metadata)
 
 
 def schema(opened: Opened, zone: str) -> pa.Schema:
@@ -62,81 +97,66 @@ def failures_in(metadata: Mapping[bytes, bytes] | None) -> list[Failure]:
     return [Failure(**one) for one in json.loads((metadata or {})[_FAILED])]
 
 
-@dataclass(eq=False)
-class Scorer:
-    """Forecasts the shards of one run.
+def score(shard: Shard) -> list[Failure]:
+    """Forecasts a shard and writes its file; returns the series that failed meanwhile."""
+    table = forecasts(shard, held(shard.version))
+    with writing(shard.path.parent):
+        output.write_shard(table, shard.path)
+    return failures_in(table.schema.metadata)
 
-    Attributes:
-        opened: The bundle.
-        model: The same, with its network.
-        panel: Cleaned rows.
-        raw: Rows as they came: what a series that could not be cleaned falls back on.
-        stopped: Names of the series that the gates stopped.
-        run_id: Of the run.
-    """
 
-    opened: Opened
-    model: Forecaster
-    panel: Panel
-    raw: Panel
-    stopped: frozenset[str]
-    run_id: str
-    _clean: dict[str, int] = field(init=False)
-    _raw: dict[str, int] = field(init=False)
+def forecasts(shard: Shard, bundle: Held) -> pa.Table:
+    """Returns the forecasts of a shard; `failures_in` its metadata are the series that failed meanwhile."""
+    whole = Panel.open(shard.rows)
+    place = {name: s for s, name in enumerate(whole.ids)}
+    panel = whole.take([place[name] for name in shard.ids])
+    good = [s for s, name in enumerate(panel.ids) if name not in shard.stopped]
 
-    def __post_init__(self) -> None:
-        self._clean = {name: s for s, name in enumerate(self.panel.ids)}
-        self._raw = {name: s for s, name in enumerate(self.raw.ids)}
+    def forecast(part: Panel) -> pd.DataFrame:
+        fitted = bundle.model.fitted_
+        ends = bars(bundle.model.intervals_, bundle.opened.levels)
+        return roll(fitted.pipeline, fitted.predict, part, bundle.opened.steps, None, False, ends)
 
-    def shard(self, ids: Sequence[str]) -> pa.Table:
-        """Returns the forecasts of some series; `failures_in` its metadata are those that failed meanwhile."""
-        good = [self._clean[name] for name in ids if name in self._clean and name not in self.stopped]
-        frames, refused = isolate(self.panel.take(good), self._roll) if good else ([], [])
-        skipped = [name for frame in frames for name in frame.attrs["skipped"]]
-        failed = [Failure(name, "score", "no_window", _NO_WINDOW) for name in skipped]
-        failed += [Failure(name, "score", _reason(error), str(error)) for name, error in refused]
-        lost = self.stopped | {failure.unique_id for failure in failed}
-        rows = [frame.assign(source="model") for frame in frames]
-        rows += [
-            frame.assign(source="fallback")
-            for name in ids
-            if name in lost and (frame := self._fallback(name)) is not None
-        ]
-        about = {_FAILED: json.dumps([asdict(failure) for failure in failed]).encode()}
-        return self._table(rows).replace_schema_metadata(about)
+    frames, refused = isolate(panel.take(good), forecast) if good else ([], [])
+    skipped = [name for frame in frames for name in frame.attrs["skipped"]]
+    failed = [Failure(name, "score", "no_window", _NO_WINDOW) for name in skipped]
+    failed += [Failure(name, "score", _reason(error), str(error)) for name, error in refused]
+    lost = shard.stopped | {failure.unique_id for failure in failed}
+    rows = [frame.assign(source="model") for frame in frames]
+    fallbacks = [_fallback(panel, s, bundle.opened) for s, name in enumerate(panel.ids) if name in lost]
+    rows += [frame.assign(source="fallback") for frame in fallbacks if frame is not None]
+    about = {_FAILED: json.dumps([asdict(failure) for failure in failed]).encode(), _SERIES: _names(shard.ids)}
+    return _table(rows, bundle.opened, shard).replace_schema_metadata(about)
 
-    def _roll(self, panel: Panel) -> pd.DataFrame:
-        fitted = self.model.fitted_
-        ends = bars(self.model.intervals_, self.opened.levels)
-        return roll(fitted.pipeline, fitted.predict, panel, self.opened.steps, None, False, ends)
 
-    def _fallback(self, name: str) -> pd.DataFrame | None:
-        """Returns the seasonal naive forecast of a series; None where it has no value to repeat."""
-        panel = self.panel.take([self._clean[name]]) if name in self._clean else None
-        if panel is None and name in self._raw:
-            panel = self.raw.take([self._raw[name]])
-        if panel is None:
-            return None
-        spec, steps = self.opened.pipeline.spec, self.opened.steps
-        gap, last = spec.window.gap, len(panel) - 1
-        ahead, _ = panel.extend(gap + steps)
-        known = np.where(np.isfinite(panel.values), panel.values, np.nan)
-        after, m = np.arange(gap + 1, gap + steps + 1), season_length(self.opened, panel.calendars[0])
-        y = np.stack([seasonal_naive(known[:, panel.column(c)], [last], after, m) for c in spec.targets], axis=-1)
-        if np.isnan(y).any():  # (1, H, K)
-            return None
-        index = WindowIndex(np.array([last]), np.array([0]), spec.window.replace(horizon=steps))
-        return long_frame(ahead, index, spec.targets, {"y_pred": y})
+def _fallback(panel: Panel, s: int, opened: Opened) -> pd.DataFrame | None:
+    """Returns the seasonal naive forecast of a series; None where it has no value to repeat."""
+    panel = panel.take([s])
+    spec, steps = opened.pipeline.spec, opened.steps
+    gap, last = spec.window.gap, len(panel) - 1
+    ahead, _ = panel.extend(gap + steps)
+    known = np.where(np.isfinite(panel.values), panel.values, np.nan)
+    after, m = np.arange(gap + 1, gap + steps + 1), season_length(opened, panel.calendars[0])
+    y = np.stack([seasonal_naive(known[:, panel.column(c)], [last], after, m) for c in spec.targets], axis=-1)
+    if np.isnan(y).any():  # (1, H, K)
+        return None
+    index = WindowIndex(np.array([last]), np.array([0]), spec.window.replace(horizon=steps))
+    return long_frame(ahead, index, spec.targets, {"y_pred": y})
 
-    def _table(self, rows: list[pd.DataFrame]) -> pa.Table:
-        columns = schema(self.opened, self.raw.calendars[0].zone)
-        if not rows:
-            return columns.empty_table()
-        manifest = self.opened.manifest
-        frame = pd.concat(rows, ignore_index=True).assign(
-            model=manifest["name"], model_version=manifest["version"], run_id=self.run_id
-        )
-        return pa.Table.from_pandas(frame.reindex(columns=columns.names), schema=columns, preserve_index=False)
+
+def _table(rows: list[pd.DataFrame], opened: Opened, shard: Shard) -> pa.Table:
+    columns = schema(opened, shard.zone)
+    if not rows:
+        return columns.empty_table()
+    manifest = opened.manifest
+    frame = pd.concat(rows, ignore_index=True).assign(
+        model=manifest["name"], model_version=manifest["version"], run_id=shard.run_id
+    )
+    return pa.Table.from_pandas(frame.reindex(columns=columns.names), schema=columns, preserve_index=False)
+
+
+def _names(ids: Sequence[str]) -> bytes:
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest().encode()
 
 
 def _reason(error: DataError) -> str:

@@ -6,9 +6,11 @@ sinks: [{sqlite: forecasts.db, table: forecasts}]
 """
 
 import re
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from pipelines.errors import did_you_mean
 from pipelines.spec import Spec
 
 
@@ -72,4 +74,39 @@ class SqliteSink(Spec):
     def _plain(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
             raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
+        return value
+
+
+class Engine(Spec):
+    """Where the shards of a run are done; the forecasts are the same.
+
+    Attributes:
+        name: inline (this process), spawn (processes of this machine), joblib, dask or ray.
+        workers: Processes on this machine; by default one for each core. A cluster at an address has its own.
+        address: Of a Dask or Ray cluster that runs already, such as tcp://scheduler:8786 or auto.
+        backend: Of joblib: loky, dask, ray, or one that was registered there.
+        retries: How often in a row workers may die with no task done meanwhile.
+    """
+
+    name: str = "inline"
+    workers: int | None = Field(default=None, ge=1)
+    address: str | None = None
+    backend: str = "loky"
+    retries: int = Field(default=2, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        from .engines import registry
+
+        if value not in registry.names():
+            raise ValueError(
+                f"`name` must be one of {', '.join(registry.names())}.{did_you_mean(value, registry.names())} "
+                f"Received: {value!r}"
+            )
         return value

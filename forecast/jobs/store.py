@@ -1,5 +1,6 @@
 """The output folder of a job: what is there is whole, whenever a run is killed.
 
+    .work/rows-KEY/                          rows of a run under way, gone at its end
     .work/KEY-ID/shard-00000.parquet ...     finished shards of a run under way
     .work/KEY-ID/publish/                    its results, staged, read again and compared
         | rename                             the run is there, complete, or not at all
@@ -112,6 +113,18 @@ class Store:
         folders = [path for parent in (self.runs, self.failed) if parent.is_dir() for path in parent.iterdir()]
         abouts = [{**about, "folder": str(path)} for path in folders if (about := read_about(path)) is not None]
         return sorted(abouts, key=lambda about: (about["as_of_utc"] or about["finished"], about["finished"]))
+
+    @contextlib.contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """Gives an empty folder for what a run of an as_of needs while it lasts; its caller holds the lock."""
+        path = self.work / f"rows-{key}"
+        shutil.rmtree(path, ignore_errors=True)  # of a run that was killed
+        with writing(self.folder):
+            path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

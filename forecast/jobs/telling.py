@@ -52,8 +52,8 @@ class Stages:
         log.info("%s", stage, extra={"fields": fields})
 
     @contextlib.contextmanager
-    def live(self, total: int) -> Iterator[Callable[[], None]]:
-        """Shows a bar on a terminal while shards are scored; gives what is to be called after each."""
+    def live(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """Shows a bar on a terminal while parts or shards are done; gives what is to be called after each."""
         if not sys.stderr.isatty():
             yield lambda: None
             return
@@ -61,7 +61,7 @@ class Stages:
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("shards", total=total)
+            task = bar.add_task(what, total=total)
             yield lambda: bar.advance(task)
 
 

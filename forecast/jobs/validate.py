@@ -6,6 +6,7 @@ from typing import Any
 from .clock import AsOf
 from .config import Job
 from .opened import Opened
+from .parts import parts
 from .rows import panel_of
 from .store import Store
 
@@ -24,7 +25,8 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
     job = job if isinstance(job, Job) else Job.read(job)
     opened = Opened.of(job, folder)
     moment = AsOf.of(as_of, opened.codes, job.spec.timezone)
-    panel = panel_of(job, opened, moment)
+    first = parts(job)[0]
+    panel = panel_of(job, opened, moment, first.sources[0], *first.names[:1])
     Store(job.output).probe()
     return {
         "job": job.spec.name,

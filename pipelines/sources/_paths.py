@@ -45,6 +45,23 @@ def find(locator: str) -> tuple[list[Path], bool]:
         >>> find(__file__)[1]
         False
     """
+    data, many = listed(locator)
+    names = Counter(map(stem, data))
+    for name, times in names.items():
+        if times > 1:
+            both = ", ".join(str(one) for one in data if stem(one) == name)
+            raise DataError(
+                f"Each file must name a series of its own. Received: {both}, all {name!r}. Rename all but one."
+            )
+    return data, many
+
+
+def listed(locator: str) -> tuple[list[Path], bool]:
+    """Returns `(files, many)`, whatever the files are called.
+
+    Raises:
+        SourceError: Nothing is there.
+    """
     path = Path(os.path.expanduser(locator))
     if path.is_file():
         return [path], False
@@ -63,13 +80,6 @@ def find(locator: str) -> tuple[list[Path], bool]:
             raise SourceError(f"A glob must fit at least one file. Received: {locator}, which fits none. Widen it.")
     else:
         raise _missing(path)
-    names = Counter(map(stem, data))
-    for name, times in names.items():
-        if times > 1:
-            both = ", ".join(str(one) for one in data if stem(one) == name)
-            raise DataError(
-                f"Each file must name a series of its own. Received: {both}, all {name!r}. Rename all but one."
-            )
     return data, True
 
 

@@ -22,7 +22,7 @@ from . import _layouts
 from ._layouts import is_id_name
 from ._merge import merge
 from ._parquet import read_parquet
-from ._paths import find, suffix
+from ._paths import find, listed, stem, suffix
 from ._stamps import is_time_name
 from ._text import opened, read_text
 
@@ -128,6 +128,15 @@ def load(
     frame, notes = merge(paths, read) if many else read[0]
     frame.attrs["notes"] = notes
     return frame
+
+
+def files(locator: str) -> list[tuple[Path, str]]:
+    """Returns each file that a locator names, and what its series is called where it is one and has no name.
+
+    Raises:
+        SourceError: Nothing is there.
+    """
+    return [(path, stem(path)) for path in listed(locator)[0]]
 
 
 def _one(path: Path, options: FileOptions) -> tuple[pd.DataFrame, list[str]]:

@@ -56,19 +56,19 @@ if how == "inside":
     output.pq.ParquetWriter = Half
 
 if finished:
-    import json
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
-    from forecast import forecaster
-    from forecast.jobs import scoring
+    from forecast.jobs import scoring, work
     table = pq.read_table(finished)
-    def shard(self, ids):
-        import pyarrow.compute as pc
-        part = table.filter(pc.is_in(table["unique_id"], scoring.pa.array(list(ids))))
-        at = part.schema.get_field_index("run_id")
-        part = part.set_column(at, "run_id", scoring.pa.array([self.run_id] * len(part)))
-        return part.replace_schema_metadata({b"failed": b"[]"})
-    scoring.Scorer.shard = shard
-    forecaster.Forecaster.load = classmethod(lambda cls, path: None)
+
+    def forecasts(shard, bundle):
+        part = table.filter(pc.is_in(table["unique_id"], pa.array(list(shard.ids))))
+        part = part.set_column(part.schema.get_field_index("run_id"), "run_id", pa.array([shard.run_id] * len(part)))
+        return part.replace_schema_metadata({b"failed": b"[]", b"series": scoring._names(shard.ids)})
+
+    scoring.forecasts = forecasts
+    work.Held.model = None
 run(job, as_of)
 """
 
