@@ -85,7 +85,7 @@ class Engine(Spec):
         workers: Processes on this machine; by default one for each core. A cluster at an address has its own.
         address: Of a Dask or Ray cluster that runs already, such as tcp://scheduler:8786 or auto.
         backend: Of joblib: loky, dask, ray, or one that was registered there.
-        retries: How often in a row workers may die with no task done meanwhile.
+        retries: How often a task is tried again whose worker died.
     """
 
     name: str = "inline"

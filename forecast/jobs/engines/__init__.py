@@ -1,7 +1,7 @@
 """Where the tasks of a run are done. ONE FILE = ONE ENGINE; all of them run the same function, with the same answers.
 
     inline    in this process, one after the other
-    spawn     in processes of this machine, by the standard library
+    spawn     in processes of this machine
     joblib    the same by joblib; its backend may be another one
     dask      on a Dask cluster: one at an address, or processes of this machine
     ray       on a Ray cluster, likewise
@@ -81,9 +81,9 @@ def count(engine: Engine, tasks: int) -> int:
 def lost(left: int, tries: int, why: object) -> WorkerLost:
     """Returns the error that ends a run whose workers die."""
     return WorkerLost(
-        f"A worker must live until its task is done. Received: {left:,} tasks whose workers died {tries} times in a "
-        f"row ({why}). Often memory is short: give it, or set fewer `engine.workers` or a smaller `shard_size`. Tasks "
-        "that are done are kept; run the job again."
+        f"A worker must live until its task is done. Received: {left:,} tasks left, and workers that died {tries} "
+        f"times over the same ({why}). Often memory is short: give it, or set fewer `engine.workers` or a smaller "
+        "`shard_size`. Tasks that are done are kept; run the job again."
     )
 
 

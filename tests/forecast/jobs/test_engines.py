@@ -64,7 +64,7 @@ def test_an_engine_does_each_task_once_and_elsewhere(name, tasks):
 
 @pytest.mark.parametrize("name", ["inline", *POOLS])
 def test_an_error_of_a_task_comes_out_as_it_was_raised(name, tasks):
-    with pytest.raises(DataError, match="^the third task is refused$") as caught:
+    with pytest.raises(DataError, match=r"^the third task is refused$") as caught:
         list(engines.each(tasks.refuse, range(4), Engine(name=name, workers=2)))
     assert caught.value.exit_code == 65
 
