@@ -12,6 +12,7 @@
        |  |- forecast.png         forecast against ground truth
        |  `- manifest.json        written last: settings, scores beside naive, sha256 and size of every other file
        |- 2/                      the newest: what "goog" means; "goog/1" or "goog:1" is the first
+       |- aliases.json            names for versions, where there are any: "goog/champion"
        `- .tmp-.../               a save under way; a killed one is swept a day later
 
 Nothing here is pickled. This module imports neither Keras nor TensorFlow until a network is loaded.
@@ -31,18 +32,24 @@ from typing import Any
 
 from pipelines.errors import BundleError, ConfigError, UnknownName
 
+from . import _aliases
 from ._files import MANIFEST, check_files, describe, read_manifest, write_manifest
 from ._golden import answers, smoke
 from ._network import check_network, load_network
 
 __all__ = [
+    "CHAMPION",
     "MANIFEST",
+    "aliases",
     "answers",
     "check_network",
+    "exists",
     "find",
     "list_bundles",
     "load_network",
     "open_bundle",
+    "point",
+    "roll_back",
     "root",
     "smoke",
     "sync",
@@ -54,6 +61,8 @@ _NAME = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _TEMPORARY = ".tmp-"
 _STALE_AFTER = 24 * 3600.0  # seconds
+
+CHAMPION = "champion"  # the alias of the version that a job forecasts with
 
 
 def root(folder: str | Path | None = None) -> Path:
@@ -173,7 +182,8 @@ def find(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
     """Returns the folder of a version; `open_bundle` checks it, too.
 
     Args:
-        name_or_path: "goog" for the newest version, "goog/2" or "goog:2" for one, or the path of a version's folder.
+        name_or_path: "goog" for the newest version, "goog/2" or "goog:2" for one, "goog/champion" for the one that an
+            alias points to, or the path of a version's folder.
         folder: Where bundles lie, see `root`.
 
     Raises:
@@ -186,7 +196,7 @@ def find(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
         if version is None:
             return base / name / numbers[-1]
         if version not in numbers:
-            raise UnknownName.of(f"version of {name!r}", version, numbers)
+            version = _aliased(base / name, version, numbers)
         return base / name / version
     path = Path(name_or_path).expanduser()
     if path.is_dir():
@@ -194,6 +204,58 @@ def find(name_or_path: str | Path, folder: str | Path | None = None) -> Path:
         return path / str(below[-1]) if below and not (path / MANIFEST).exists() else path
     hint = f". Looked in {base.absolute()}; save one with model.save(name), or set FORECAST_HOME to where yours are."
     raise UnknownName.of("bundle", name or str(name_or_path), _names(base), hint)
+
+
+def _aliased(home: Path, alias: str, numbers: list[str]) -> str:
+    known = {name: str(entries[-1]["version"]) for name, entries in _aliases.read(home).items()}
+    if alias not in known:
+        raise UnknownName.of(f"version of {home.name!r}", alias, [*numbers, *known])
+    if known[alias] not in numbers:
+        raise BundleError(
+            f"An alias must point to a version that is there. Received: {alias!r} of {home.name!r}, which points to "
+            f"version {known[alias]}. Restore that version, or promote another."
+        )
+    return known[alias]
+
+
+def aliases(name: str, folder: str | Path | None = None) -> dict[str, int]:
+    """Returns the version that each alias of a bundle points to.
+
+    Example:
+        >>> aliases("no_such_bundle")
+        {}
+    """
+    return {alias: entries[-1]["version"] for alias, entries in _aliases.read(root(folder) / name).items()}
+
+
+def point(name: str, alias: str, version: int, why: str, folder: str | Path | None = None) -> None:
+    """Makes an alias point to a version of a bundle.
+
+    Args:
+        why: A sentence that is kept beside it.
+
+    Raises:
+        UnknownName: There is no such version.
+        ConfigError: The alias is no plain name.
+    """
+    home = root(folder) / name
+    if version not in _numbers(home):
+        raise UnknownName.of(f"version of {name!r}", str(version), [str(n) for n in _numbers(home)])
+    _aliases.point(home, alias, version, why)
+
+
+def roll_back(name: str, alias: str, folder: str | Path | None = None) -> tuple[int, int]:
+    """Makes an alias point to the version before; returns the version of until now, and that one.
+
+    Raises:
+        ConfigError: There was none before.
+    """
+    return _aliases.roll_back(root(folder) / name, alias)
+
+
+def exists(name: str, folder: str | Path | None = None) -> bool:
+    """Returns whether there is a version of a bundle of this name."""
+    return bool(_numbers(root(folder) / name))
 
 
 def open_bundle(name_or_path: str | Path, folder: str | Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -226,7 +288,8 @@ def list_bundles(folder: str | Path | None = None) -> list[dict[str, Any]]:
 
     Returns:
         Mappings of `name`, `version`, `created`, `model`, `target`, `score` and `naive` (MAE of the model and of the
-        naive forecast), `bytes`, and `state`: "ok", or "broken: " and why. What a broken one does not tell is None.
+        naive forecast), `bytes`, `aliases` that point to it, and `state`: "ok", or "broken: " and why. What a broken
+        one does not tell is None.
     """
     base = root(folder)
     return [_row(base / name / str(n), name, n) for name in _names(base) for n in _numbers(base / name)]
@@ -234,8 +297,11 @@ def list_bundles(folder: str | Path | None = None) -> list[dict[str, Any]]:
 
 def _row(path: Path, name: str, version: int) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(("created", "model", "target", "score", "naive", "bytes"))
-    row = {"name": name, "version": version, **row, "state": "ok"}
+    row = {"name": name, "version": version, **row, "aliases": [], "state": "ok"}
     try:
+        row["aliases"] = sorted(
+            k for k, entries in _aliases.read(path.parent).items() if entries[-1]["version"] == version
+        )
         about = read_manifest(path)
     except (BundleError, OSError) as error:
         return {**row, "state": f"broken: {error}"}

@@ -32,5 +32,5 @@ def _text(cell: Any) -> str:
     from ..text import number
 
     if isinstance(cell, list):
-        return str(len(cell) or "")
+        return ", ".join(cell) if all(isinstance(one, str) for one in cell) else str(len(cell))
     return "" if cell is None else number(cell) if isinstance(cell, float) else str(cell)

@@ -62,6 +62,41 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@app.command()
+def train(job: JobArgument, as_of: AsOf = None, folder: Folder = None, as_json: Json = False) -> None:
+    """Train by the job's recipe; the new version takes over where it is not worse on the last cutoffs.
+
+    Example: forecast job train nightly.yaml --as-of 2008-10-14
+    """
+    from dataclasses import asdict
+
+    from .. import jobs
+    from ..jobs.telling import told
+    from ..text import aligned, number
+
+    with told(sys.stderr), _terminable():
+        done = jobs.train(job, as_of, folder=folder)
+    if as_json:
+        show_json([asdict(one) for one in done])
+        return
+    head = ["bundle", "version", "series", "cutoffs", "error", "champion", "naive", ""]
+    rows = [
+        [
+            one.bundle,
+            str(one.version),
+            f"{one.series:,}",
+            f"{one.cutoffs:,}",
+            number(one.error),
+            "-" if one.champion_error is None else number(one.champion_error),
+            number(one.naive),
+            "promoted" if one.promoted else f"kept {one.champion}",
+        ]
+        for one in done
+    ]
+    say(aligned([head, *rows]))
+    say("error: mean absolute error over the naive forecast's in training rows (MASE).")
+
+
 def _sentence(outcome: "Outcome") -> str:
     about = outcome.about
     counts = ", ".join(f"{number:,} {state}" for state, number in about["counts"].items() if number or state == "ok")

@@ -24,6 +24,7 @@ from .config import Job
 from .run import Outcome, run
 from .status import status
 from .store import current
+from .training import Trained, train
 from .validate import validate
 
-__all__ = ["Job", "Outcome", "current", "run", "status", "validate"]
+__all__ = ["Job", "Outcome", "Trained", "current", "run", "status", "train", "validate"]

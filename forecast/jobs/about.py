@@ -11,7 +11,7 @@ from ..bundle._files import versions
 from .clock import AsOf
 from .config import Job
 from .gates import Failure
-from .opened import Opened
+from .opened import Models
 from .telling import Stages
 
 NAMED = 100  # names of series that run.json lists, of each kind
@@ -23,7 +23,7 @@ class Attempt:
     Attributes:
         job: What is run.
         stages: Times and logs.
-        as_of, opened, run_id: What it is about, as soon as that is known.
+        as_of, models, run_id: What it is about, as soon as that is known.
         failures: Series that failed so far.
         facts: What run.json says besides, by name.
     """
@@ -33,7 +33,7 @@ class Attempt:
         self.stages = Stages(job=job.spec.name)
         self.versions = versions("pyarrow", "exchange_calendars")
         self.as_of: AsOf | None = None
-        self.opened: Opened | None = None
+        self.models: Models | None = None
         self.run_id: str | None = None
         self.failures: list[Failure] = []
         self.facts: dict[str, Any] = {"data": None, "gates": {}, "reasons": {}, "counts": {}, "outputs": []}
@@ -63,7 +63,7 @@ class Attempt:
 
     def about(self, status: str, error: BaseException | None = None) -> dict[str, Any]:
         """Returns what run.json says."""
-        as_of, opened = self.as_of, self.opened
+        as_of, models = self.as_of, self.models
         return {
             "job": self.job.spec.name,
             "run_id": self.run_id,
@@ -71,8 +71,10 @@ class Attempt:
             "as_of_utc": None if as_of is None else _iso(as_of.utc / 1e9),
             **self.ended(status, error),
             "stages": self.stages.seconds,
-            "bundle": None if opened is None else {"name": opened.name, "digest": opened.manifest["digest"]},
-            "seed": None if opened is None else opened.config.seed,
+            "bundle": None
+            if models is None
+            else {"name": models.name, "digest": models.digest, "rows_until": models.rows_until},
+            "seed": None if models is None else models.first.config.seed,
             "config": {"digest": self.job.digest(), **self.job.spec.model_dump(mode="json", exclude={"ping"})},
             "versions": self.versions,
             **self.facts,

@@ -89,6 +89,17 @@ class AsOf:
         """The same on the wall clock, as databases write it."""
         return str(self) if self.daily else str(_stamp(self.wall))
 
+    def is_before(self, stamp: str) -> bool:
+        """Returns whether a stamp, as people write it, lies after this.
+
+        Example:
+            >>> AsOf.of("2024-07-05", ["D"], "UTC").is_before("2024-07-06")
+            True
+        """
+        other = pd.Timestamp(stamp)
+        wall = other if other.tz is None else other.tz_convert(self.zone).tz_localize(None)
+        return _ns(wall) > self.wall + (DAY - 1 if self.daily else 0)
+
     def limit(self, calendar: Calendar) -> int:
         """Returns the largest stamp of a series that is not after this."""
         if self.daily:

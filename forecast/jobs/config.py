@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipelines import sources
 from pipelines.errors import ConfigError, did_you_mean
@@ -35,7 +35,7 @@ from .. import bundle
 from ..config import read_config
 from . import settings
 from .cron import Cron
-from .settings import Engine, Gates, MaxFailed, SqliteSink
+from .settings import Engine, Gates, MaxFailed, SqliteSink, Training
 
 SECRETS = ("ping",)
 
@@ -49,7 +49,10 @@ class JobSpec(Spec):
     Attributes:
         name: Of the job: letters, digits, `.`, `_` and `-`.
         source: Where rows come from: a file, a folder, a glob, or scheme:locator.
-        bundle: What forecasts: a bundle's name (its newest version), NAME/VERSION, or the path of a version's folder.
+        bundle: What forecasts: a bundle's name (its champion, or its newest version where there is none), NAME/VERSION,
+            or the path of a version's folder. By default the job's name, where it has a recipe to train it by.
+        training: How `forecast job train` trains it.
+        challenger: Another bundle, whose forecasts are kept beside the champion's, to be compared when truth arrives.
         steps: Rows to forecast, by default the horizon.
         levels: Of intervals, in percent; by default 80 and 95 where the bundle has them, [] for none.
         timezone: Of as_of, of the schedule, and of stamps that carry no zone.
@@ -68,7 +71,9 @@ class JobSpec(Spec):
 
     name: str
     source: str
-    bundle: str
+    bundle: str | None = None
+    training: Training | None = None
+    challenger: str | None = None
     steps: int | None = Field(default=None, ge=1)
     levels: tuple[float, ...] | None = None
     timezone: str = "UTC"
@@ -109,6 +114,20 @@ class JobSpec(Spec):
     @classmethod
     def _of_cron(cls, value: str | None) -> str | None:
         return value if value is None else Cron.parse(value).text
+
+    @model_validator(mode="after")
+    def _forecasts_with_something(self) -> Self:
+        if self.bundle is None and self.training is None:
+            raise ValueError(
+                "`bundle` must name what forecasts, such as goog; or `training` must hold a recipe to train it by. "
+                "Received: neither"
+            )
+        if self.training is not None and self.bundle is not None and not re.fullmatch(r"[^/:]+", self.bundle):
+            raise ValueError(
+                "`bundle` must be a name alone where the job trains it: versions are numbered. Received: "
+                f"{self.bundle!r}"
+            )
+        return self
 
     @field_validator("metrics")
     @classmethod
@@ -164,7 +183,14 @@ class Job:
     @property
     def bundle(self) -> str:
         """A bundle's name, or an absolute path where the job file names one."""
-        text = self.spec.bundle
+        return self.spec.name if self.spec.bundle is None else self._bundle(self.spec.bundle)
+
+    @property
+    def challenger(self) -> str | None:
+        """The same of the challenger; None where there is none."""
+        return None if self.spec.challenger is None else self._bundle(self.spec.challenger)
+
+    def _bundle(self, text: str) -> str:
         named = not text.startswith((".", "/", "~")) and text.count("/") < 2
         return text if named and not (self.folder / text / bundle.MANIFEST).is_file() else str(self._path(text))
 

@@ -4,6 +4,8 @@ manifest.json --sha256 of every file--> pipeline, settings, intervals     here: 
                                         network                           later, where something is to be scored
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from .. import bundle
 from ..config import ForecastConfig
 from ..rolling import check_steps
 from ..uncertainty import Intervals, wanted
+from . import groups
 from .config import Job
 
 
@@ -51,8 +54,7 @@ class Opened:
             BundleError: It is incomplete, or was changed.
             ConfigError: It cannot forecast what the job asks for.
         """
-        path = bundle.find(job.bundle, folder)
-        return cls.at(path, job.spec.steps, job.spec.levels)
+        return cls.at(current(job.bundle, folder), job.spec.steps, job.spec.levels)
 
     @classmethod
     def at(cls, path: Path, steps: int | None = None, levels: tuple[float, ...] | None = None) -> "Opened":
@@ -81,3 +83,74 @@ class Opened:
     def name(self) -> str:
         """Name and version."""
         return f"{self.manifest['name']}/{self.manifest['version']}"
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What forecasts which series: one bundle, or one for each group of series.
+
+    Attributes:
+        groups: The bundle of each group; of "" where there is one for all. They agree in all but what they learned.
+        of: The group of each series; empty where there is one for all.
+    """
+
+    groups: dict[str, Opened]
+    of: dict[str, str]
+
+    @classmethod
+    def open(cls, job: Job, folder: Path | None = None) -> "Models":
+        """Returns the bundles of a job, after checking every file of them; see `Opened.of`."""
+        members = groups.read(bundle.root(folder) / job.bundle) if job.spec.training else {}
+        if not members:
+            return cls({"": Opened.of(job, folder)}, {})
+        found = {
+            group: Opened.at(current(groups.bundle_of(job.bundle, group), folder), job.spec.steps, job.spec.levels)
+            for group in members
+        }
+        return cls(found, {name: group for group, ids in members.items() for name in ids})
+
+    @property
+    def first(self) -> Opened:
+        """Any one of them, for what they agree in."""
+        return next(iter(self.groups.values()))
+
+    @property
+    def digest(self) -> str:
+        """Of all files of all bundles, and of which series is whose."""
+        if not self.of:
+            return str(self.first.manifest["digest"])
+        about = [{group: opened.manifest["digest"] for group, opened in self.groups.items()}, self.of]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """Series that one of them learned from."""
+        return frozenset(name for opened in self.groups.values() for name in opened.pipeline.ids_)
+
+    @property
+    def name(self) -> str:
+        """Name and version; the names of all where there are several."""
+        return ", ".join(opened.name for opened in self.groups.values())
+
+    @property
+    def rows_until(self) -> str:
+        """The last stamp that one of them was given."""
+        return max(str(opened.manifest["data"]["last"]) for opened in self.groups.values())
+
+    def about(self) -> dict[str, Any]:
+        """Returns what run.json says of them."""
+        return {"name": self.name, "digest": self.digest, "rows_until": self.rows_until}
+
+    def group(self, unique_id: str) -> str | None:
+        """Returns the group of a series; None where it belongs to none."""
+        return self.of.get(unique_id) if self.of else ""
+
+
+def current(name: str, folder: Path | None = None) -> Path:
+    """Returns the folder of the version that a job forecasts with: the champion of a name, where there is one.
+
+    Raises:
+        UnknownName: There is no such bundle.
+    """
+    has_champion = bundle.CHAMPION in bundle.aliases(name, folder)
+    return bundle.find(f"{name}/{bundle.CHAMPION}" if has_champion else name, folder)

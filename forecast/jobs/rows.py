@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.errors import UnknownName
+from pipelines.errors import DataError, UnknownName
 from pipelines.panel import Panel
 
 from ..prepare import load_rows, value_columns
@@ -106,6 +106,27 @@ def panel_of(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, c
     frame, texts = _numbers(frame, needed)
     panel = Panel.from_frame(frame, columns=[*needed, *([_TEXTS] if texts else [])], **options)
     return replace(by_name(panel), notes=())
+
+
+def labels(job: Job, opened: Opened, source: str, column: str) -> dict[str, str]:
+    """Returns the value of a column for each series of a source that names its series.
+
+    Raises:
+        UnknownName: There is no such column.
+        DataError: A series has several values, or none.
+    """
+    frame, options = load_rows(source, opened.config, text="keep")
+    id_col = options["id_col"] or frame.attrs.get("id_col", "unique_id")
+    for name in (id_col, column):
+        if name not in frame.columns:
+            raise UnknownName.of("column", name, [str(one) for one in frame.columns])
+    pairs = frame[[id_col, column]].drop_duplicates()
+    wrong = pairs[pairs[column].isna() | pairs[id_col].duplicated(keep=False)]
+    if len(wrong):
+        name = wrong[id_col].iloc[0]
+        found = ", ".join(map(repr, pairs.loc[pairs[id_col] == name, column]))
+        raise DataError(f"Each series must have one value of {column!r}. Received: {found} for {name!r}. Repair it.")
+    return dict(zip(pairs[id_col].astype(str), pairs[column].astype(str), strict=True))
 
 
 def by_name(panel: Panel) -> Panel:

@@ -31,7 +31,7 @@ from .about import Attempt
 from .clock import AsOf
 from .config import Job
 from .gates import Failure
-from .opened import Opened
+from .opened import Models, Opened
 from .parts import parts
 from .prepare import Prepared, prepare, twice
 from .settings import Engine
@@ -95,13 +95,20 @@ def run(job: Job | str | Path, as_of: str | None = None, *, folder: Path | None 
 def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None) -> Outcome:
     job, stage = attempt.job, attempt.stages
     with stage("open") as facts:
-        opened = attempt.opened = Opened.of(job, folder)
-        moment = attempt.as_of = AsOf.of(as_of, opened.codes, job.spec.timezone)
+        models = attempt.models = Models.open(job, folder)
+        moment = attempt.as_of = AsOf.of(as_of, models.first.codes, job.spec.timezone)
         stage.about["as_of"] = str(moment)
-        facts["bundle"] = opened.name
+        facts["bundle"] = models.name
+        if moment.is_before(models.rows_until):
+            log.warning(
+                "%s saw rows up to %s, after %s: how good such a forecast is, proves nothing.",
+                models.name,
+                models.rows_until,
+                moment,
+            )
     with store.lock(moment.key), store.scratch(moment.key) as scratch:
-        found = _prepare(attempt, opened, moment, scratch)
-        run_id = _identify(attempt, opened, moment, found)
+        found = _prepare(attempt, models.first, moment, scratch)
+        run_id = _identify(attempt, models, moment, found)
         target = store.runs / f"{moment.key}-{run_id}"
         if (about := store.published(moment.key, run_id)) is not None:
             store.point(target)  # a run that was killed after its last rename had not come to this
@@ -110,15 +117,16 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
         ids = [name for part in found for name in part.all]
         with stage("gates") as facts:
             attempt.failures = [failure for part in found for failure in part.failures]
+            attempt.failures += _without_model(models, ids, attempt.failures)
             attempt.facts["gates"] = _passed(job, attempt.failures)
             facts["stopped"] = len(attempt.failures)
             _within_budget(attempt, len(ids))
         with writing(store.folder):
             place = store.workplace(moment.key, run_id)
-        shards = _score(attempt, opened, found, run_id, place)
+        shards = _score(attempt, models, found, run_id, place)
         _within_budget(attempt, len(ids))
         with writing(store.folder), stage("write") as facts:
-            staged, counts = _stage(attempt, opened, ids, _zone(found), store, shards, place)
+            staged, counts = _stage(attempt, models, ids, _zone(found), store, shards, place)
             facts |= counts
         for sink in job.spec.sinks:
             with stage("sink"):
@@ -159,7 +167,7 @@ def _prepare(attempt: Attempt, opened: Opened, as_of: AsOf, scratch: Path) -> li
     return found
 
 
-def _identify(attempt: Attempt, opened: Opened, as_of: AsOf, found: Sequence[Prepared]) -> str:
+def _identify(attempt: Attempt, models: Models, as_of: AsOf, found: Sequence[Prepared]) -> str:
     """Returns the name of a run: a hash of all that decides its numbers."""
     digest = hashlib.sha256(json.dumps(sorted(one for part in found for one in part.digests)).encode()).hexdigest()
     series = sum(len(part.all) for part in found)
@@ -173,7 +181,7 @@ def _identify(attempt: Attempt, opened: Opened, as_of: AsOf, found: Sequence[Pre
         "last": max(part.last for part in found if part.rows),
     }
     attempt.facts["counts"] = {"in": series}
-    about = [str(as_of), as_of.utc, opened.manifest["digest"], attempt.job.digest(), digest, attempt.versions]
+    about = [str(as_of), as_of.utc, models.digest, attempt.job.digest(), digest, attempt.versions]
     attempt.run_id = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     attempt.stages.about["run_id"] = attempt.run_id
     return attempt.run_id
@@ -208,17 +216,27 @@ def _within_budget(attempt: Attempt, series: int) -> None:
         )
 
 
-def _score(attempt: Attempt, opened: Opened, found: Sequence[Prepared], run_id: str, place: Path) -> list[Path]:
+def _without_model(models: Models, ids: list[str], failures: list[Failure]) -> list[Failure]:
+    """Returns the series that no model learned to forecast, where each group has its own."""
+    known = {failure.unique_id for failure in failures}
+    found = "It was in no group when the models were trained; it is forecast after the next training."
+    return [
+        Failure(name, "gates", "no_model", found) for name in ids if models.group(name) is None and name not in known
+    ]
+
+
+def _score(attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: str, place: Path) -> list[Path]:
     """Returns the files of all shards; those that a killed run left are taken as they are."""
     from .scoring import score
 
     engine = attempt.job.spec.engine
-    shards = _shards(attempt, Version.of(opened), found, run_id, place)
+    shards = _shards(attempt, models, found, run_id, place)
     finished = {shard: shard.finished for shard in shards}
     missing = [shard for shard, failures in finished.items() if failures is None]
     if missing and engine.name == "inline":
         with attempt.stages("load"):
-            held(missing[0].version).model  # noqa: B018  (loads it)
+            for version in {shard.version for shard in missing}:
+                held(version).model  # noqa: B018  (loads it)
     with attempt.stages("score") as facts, attempt.stages.live("shards", len(missing)) as advance:
         facts |= {"shards": len(shards), "reused": len(shards) - len(missing)}
         attempt.failures += [one for failures in finished.values() for one in failures or ()]
@@ -229,27 +247,34 @@ def _score(attempt: Attempt, opened: Opened, found: Sequence[Prepared], run_id: 
     return [shard.path for shard in shards]
 
 
-def _shards(attempt: Attempt, version: Version, found: Sequence[Prepared], run_id: str, place: Path) -> list["Shard"]:
-    """Returns the shards of all parts, in order: a shard lies in one part."""
+def _shards(attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: str, place: Path) -> list["Shard"]:
+    """Returns the shards of all parts, in order: a shard lies in one part, and has one model."""
     from .scoring import Shard
 
     size, zone, shards = attempt.job.spec.shard_size, _zone(found), list[Shard]()
+    versions = {group: hold(opened) for group, opened in models.groups.items()}
+    stopped = {failure.unique_id for failure in attempt.failures}
     for part in found:
-        stopped = {failure.unique_id for failure in part.failures}
-        for first in range(0, len(part.ids), size):
-            ids = part.ids[first : first + size]
-            path = place / f"shard-{len(shards):05d}.parquet"
-            shards.append(Shard(path, part.folder, ids, frozenset(stopped.intersection(ids)), version, run_id, zone))
+        of: dict[Version, list[str]] = {}
+        for name in part.ids:
+            group = models.group(name)
+            of.setdefault(versions[group] if group is not None else hold(models.first), []).append(name)
+        for version, names in of.items():
+            for first in range(0, len(names), size):
+                ids = tuple(names[first : first + size])
+                path = place / f"shard-{len(shards):05d}.parquet"
+                own = frozenset(stopped.intersection(ids))
+                shards.append(Shard(path, part.folder, ids, own, version, run_id, zone))
     return shards
 
 
 def _stage(
-    attempt: Attempt, opened: Opened, ids: list[str], zone: str, store: Store, shards: list[Path], place: Path
+    attempt: Attempt, models: Models, ids: list[str], zone: str, store: Store, shards: list[Path], place: Path
 ) -> tuple[Path, dict[str, int]]:
     """Writes all that is published into a folder that nobody looks into, and reads it again; returns it, and counts."""
     from .scoring import schema
 
-    staged = place / "publish"
+    opened, staged = models.first, place / "publish"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     columns = schema(opened, zone)
@@ -264,16 +289,16 @@ def _stage(
     targets = len(opened.pipeline.spec.targets)
     written = output.validate(forecasts, columns, by_model | fallback, targets, opened.steps)
     counts = {"in": len(ids), "ok": len(by_model), "fallback": len(fallback), "quarantined": len(failed)}
-    attempt.count(counts, ids, _before(store, opened), frozenset(opened.pipeline.ids_))
+    attempt.count(counts, ids, _before(store, models), models.trained)
     attempt.facts["outputs"] = [describe(path) for path in (forecasts, quarantine)]
     return staged, {"rows": written, **counts}
 
 
-def _before(store: Store, opened: Opened) -> set[str]:
+def _before(store: Store, models: Models) -> set[str]:
     """Returns the series of the run that counts now; those of training where there is none."""
     now = store.current()
     found = None if now is None else output.ids_of(now)
-    return set(opened.pipeline.ids_) if found is None else found
+    return set(models.trained) if found is None else found
 
 
 def _keep_failure(attempt: Attempt, store: Store, error: BaseException) -> None:

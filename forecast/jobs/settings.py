@@ -77,6 +77,37 @@ class SqliteSink(Spec):
         return value
 
 
+class Training(Spec):
+    """How a job trains what it forecasts with.
+
+    Attributes:
+        recipe: Settings of a forecaster, as for `forecast train --config`; `freq` or `calendar` among them.
+        by: A column that names the group of each series: then each group has a model of its own.
+        cutoffs: The last so many cutoffs of each series decide between a new version and the one before.
+        tolerance: How much worse a new version may be there, as a share.
+    """
+
+    recipe: dict[str, Any]
+    by: str | None = None
+    cutoffs: int = Field(default=20, ge=1)
+    tolerance: float = Field(default=0.0, ge=0)
+
+    @field_validator("recipe")
+    @classmethod
+    def _checked(cls, value: dict[str, Any]) -> dict[str, Any]:
+        from ..config import ForecastConfig
+
+        config = ForecastConfig(**value)
+        if not config.target:
+            raise ValueError("`recipe` must name its `target`. Received: none.")
+        if not (config.freq or config.calendar):
+            raise ValueError(
+                "`recipe` must say how rows are dated, because a training is as of a time. Received: neither `freq`, "
+                "such as D or h, nor `calendar`, such as XNYS."
+            )
+        return value
+
+
 class Engine(Spec):
     """Where the shards of a run are done; the forecasts are the same.
 
