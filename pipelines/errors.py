@@ -4,6 +4,7 @@
     |- DataError            the data cannot be used as given        (ValueError)     65
     |  `- SeriesTooShort    not one complete window fits                             65
     |- SourceError          a source failed or has nothing for the request           69
+    |  |- NoData            it works, and has nothing for one of the names           69
     |  `- RateLimited       it asks us to come back later                            75
     |- Locked               another run holds the lock              (RuntimeError)   75
     |- WorkerLost           processes that work for us die          (RuntimeError)   75
@@ -39,6 +40,12 @@ class SeriesTooShort(DataError):
 
 class SourceError(ForecastError):
     """A source failed, or has nothing for the request."""
+
+    exit_code = 69
+
+
+class NoData(SourceError):
+    """A source works, and has nothing that can be used for one of the names asked for."""
 
     exit_code = 69
 

@@ -31,6 +31,7 @@ class AsOf:
         zone: The job's time zone.
         daily: True where rows are days or longer.
         given: True where the caller said when; False where it was the machine's clock.
+        ends: The last nanosecond, in UTC, of the day or step that was asked for.
 
     Example:
         >>> print(AsOf.of("2024-07-06", ["XNYS"], "America/New_York"))
@@ -44,6 +45,7 @@ class AsOf:
     zone: str
     daily: bool
     given: bool
+    ends: int
 
     @classmethod
     def of(cls, text: str | None, codes: Iterable[str], zone: str, now: pd.Timestamp | None = None) -> "AsOf":
@@ -70,9 +72,12 @@ class AsOf:
         if steps:
             utc = _floored(local, min(steps))
             wall = _ns(utc.tz_convert(zone).tz_localize(None))
-            return cls(wall, _ns(utc.tz_localize(None)), zone, False, text is not None)
-        wall = _due_day(_ns(local.tz_localize(None)) // DAY * DAY, calendars)
-        return cls(wall, int(calendars[0].utc(np.array([wall]))[0]), zone, True, text is not None)
+            began = _ns(utc.tz_localize(None))
+            return cls(wall, began, zone, False, text is not None, began + min(steps) - 1)
+        day = _ns(local.tz_localize(None)) // DAY * DAY
+        wall = _due_day(day, calendars)
+        began, end = calendars[0].utc(np.array([wall, day + DAY])).tolist()
+        return cls(wall, began, zone, True, text is not None, end - 1)
 
     def __str__(self) -> str:
         if self.daily:
@@ -88,6 +93,19 @@ class AsOf:
     def sql(self) -> str:
         """The same on the wall clock, as databases write it."""
         return str(self) if self.daily else str(_stamp(self.wall))
+
+    @property
+    def known(self) -> str:
+        """When the day or step asked for ends, in UTC: whatever a source had said by then was known.
+
+        It is the day asked for, a Saturday too, and not the session before it, so that a run of the weekend knows what
+        was said at the weekend.
+
+        Example:
+            >>> AsOf.of("2024-07-06", ["XNYS"], "America/New_York").known[:26]
+            '2024-07-07T03:59:59.999999'
+        """
+        return _stamp(self.ends).tz_localize("UTC").isoformat()
 
     def is_before(self, stamp: str) -> bool:
         """Returns whether a stamp, as people write it, lies after this.

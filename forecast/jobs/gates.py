@@ -1,6 +1,7 @@
 """What must hold of each series before anything is scored. A series that does not pass is named, with a reason.
 
     reason       what was found                                         setting that decides
+    no_data      the source was asked for it, and has nothing of it
     future       rows after as_of, by the machine's own clock           gates.future
     text         a text where a number belongs
     duplicates   stamps that come twice                                 gates.duplicates
@@ -113,6 +114,8 @@ def joined(panels: list[Panel], like: Panel) -> Panel:
 def _as_read(read: Read, gates: Gates) -> Iterator[Failure]:
     """Yields what fails before cleaning, which mends some of it."""
     panel = read.panel
+    for name, why in read.missing:
+        yield Failure(name, "read", "no_data", why)
     for name in read.unborn:
         yield Failure(name, "read", "future", "All rows lie after as_of.")
     for s in np.flatnonzero(read.later):

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipelines.errors import DataError, UnknownName
 from pipelines.panel import Panel
+from pipelines.sources import split_locator
 
 from ..prepare import load_rows, value_columns
 from .clock import AsOf
@@ -36,6 +37,7 @@ class Read:
         later: How many rows of each series lie after as_of, where they should not `(S,)`.
         unborn: Names of the series all of whose rows do.
         cut: How many rows lie after as_of, and were left out.
+        missing: Series that the source was asked for and has nothing of: names, and why.
     """
 
     panel: Panel
@@ -43,17 +45,19 @@ class Read:
     later: np.ndarray
     unborn: tuple[str, ...]
     cut: int
+    missing: tuple[tuple[str, str], ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Names of all series in the data."""
-        return (*self.panel.ids, *self.unborn)
+        return (*self.panel.ids, *self.unborn, *(name for name, _ in self.missing))
 
     def digest(self) -> str:
         """Returns the sha256 of all that decides the forecasts: rows, calendars, and what could not be read."""
         panel = self.panel
         calendars = sorted({(calendar.code, calendar.zone) for calendar in panel.calendars})
         about = [panel.fingerprint(), calendars, self.texts.tolist(), (self.later > 0).tolist(), self.unborn]
+        about += [name for name, _ in self.missing]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
@@ -69,7 +73,7 @@ def read(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, calle
         UnknownName: A column is missing.
         DataError: The rows are no panel.
     """
-    panel = panel_of(job, opened, as_of, source, called)
+    panel, missing = panel_of(job, opened, as_of, source, called)
     pa.default_memory_pool().release_unused()  # Arrow would keep what reading took: a third of a run's memory
     limits = {calendar: as_of.limit(calendar) for calendar in set(panel.calendars)}
     counts = np.diff(panel.offsets)
@@ -89,13 +93,17 @@ def read(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, calle
     cut = int((~known).sum())
     if as_of.given or not job.spec.gates.future:  # then the rows ahead are no fault: they do not exist yet
         later, unborn = np.zeros_like(later), ()
-    return Read(panel, texts, later, unborn, cut)
+    return Read(panel, texts, later, unborn, cut, missing)
 
 
-def panel_of(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, called: str = "") -> Panel:
-    """Returns all rows of a source, and a column of counts where there is text among numbers."""
-    asked = {"as_of": as_of.sql} if ":as_of" in job.spec.source else {}  # of a query
-    frame, options = load_rows(source or job.source, opened.config, text="keep", **asked)
+def panel_of(
+    job: Job, opened: Opened, as_of: AsOf, source: str | None = None, called: str = ""
+) -> tuple[Panel, tuple[tuple[str, str], ...]]:
+    """Returns all rows of a source, with a column of counts where there is text among numbers; and the series that it
+    has nothing of, with the reasons."""
+    more = {"text": "keep", "missing": "skip", **_then(job.spec.source, as_of)}
+    frame, options = load_rows(source or job.source, opened.config, **more)
+    missing = tuple(sorted(frame.attrs.get("missing", {}).items()))
     if called:
         frame.attrs["unique_id"] = called
     columns = value_columns(frame, options["id_col"], options["time_col"])
@@ -105,7 +113,15 @@ def panel_of(job: Job, opened: Opened, as_of: AsOf, source: str | None = None, c
             raise UnknownName.of("column", name, columns)
     frame, texts = _numbers(frame, needed)
     panel = Panel.from_frame(frame, columns=[*needed, *([_TEXTS] if texts else [])], **options)
-    return replace(by_name(panel), notes=())
+    return replace(by_name(panel), notes=()), missing
+
+
+def _then(locator: str, as_of: AsOf) -> dict[str, str]:
+    """Returns the option `as_of` of a source that takes one: the text for a query, else the end of what was known."""
+    if ":as_of" in locator:
+        return {"as_of": as_of.sql}
+    pinned = "as_of" in split_locator(locator)[2]  # the job file itself says which answers are to be used
+    return {"as_of": as_of.known} if as_of.given and not pinned else {}
 
 
 def labels(job: Job, opened: Opened, source: str, column: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
     opened = Opened.of(job, folder)
     moment = AsOf.of(as_of, opened.codes, job.spec.timezone)
     first = parts(job)[0]
-    panel = panel_of(job, opened, moment, first.sources[0], *first.names[:1])
+    panel, missing = panel_of(job, opened, moment, first.sources[0], *first.names[:1])
     Store(job.output).probe()
     return {
         "job": job.spec.name,
@@ -35,10 +35,11 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
         "model": opened.manifest["model"],
         "source": job.source,
         "data": str(panel),
+        "missing": [name for name, _ in missing],
         "columns": list(opened.pipeline.needs(panel.columns)),
         "cold": len(set(panel.ids) - set(opened.pipeline.ids_)),
         "steps": opened.steps,
         "levels": list(opened.levels),
-        "may_fail": job.spec.max_failed.among(len(panel.ids)),
+        "may_fail": job.spec.max_failed.among(len(panel.ids) + len(missing)),
         "output": str(job.output),
     }

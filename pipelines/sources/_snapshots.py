@@ -30,7 +30,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from ..errors import ConfigError, SourceError
+from ..errors import ConfigError, NoData, SourceError
 
 PRICES = ["Open", "High", "Low", "Close"]
 COLUMNS = [*PRICES, "Adj Close", "Volume", "Dividends", "Stock Splits"]
@@ -91,7 +91,7 @@ def _later_splits(splits: pd.Series) -> pd.Series:
     ratios = splits.fillna(0.0).replace(0.0, 1.0)
     wrong = ratios[~(np.isfinite(ratios) & (ratios > 0))]
     if len(wrong):
-        raise SourceError(
+        raise NoData(
             f"A split must have a ratio > 0. Received: {wrong.iloc[0]} on {wrong.index[0]:%Y-%m-%d}. "
             "This is Yahoo's error: choose a range after that day, or another source."
         )
@@ -277,7 +277,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         note = json.loads(table.schema.metadata[b"keras-forecast"])
         return table.to_pandas(), note
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise SourceError(
+        raise NoData(
             f"A snapshot must be a Parquet file that this store wrote. Received: {path} ({error}). "
             "Move the file away and load again."
         ) from error

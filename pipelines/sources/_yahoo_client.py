@@ -1,7 +1,7 @@
 """Asks Yahoo for one symbol through yfinance, and turns every way that can fail into one sentence.
 
-    unknown symbol    404, or no time zone               SourceError   "knows no symbol"
-    empty range       400, or 200 without rows           SourceError   "has no rows"
+    unknown symbol    404, or no time zone               NoData        "knows no symbol"
+    empty range       400, or 200 without rows           NoData        "has no rows"
     rate limit        429, after all tries               RateLimited
     dead network      refused, no such host, too slow    SourceError   "could not be reached"
     anything else     a maintenance or a proxy's page    SourceError   "could not be read"
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 import pandas as pd
 
-from ..errors import ConfigError, RateLimited, SourceError
+from ..errors import ConfigError, NoData, RateLimited, SourceError
 from ._snapshots import COLUMNS, EVER, PRICES, Answer
 
 BACKOFF = (5.0, 20.0, 60.0)  # seconds before the second, third and fourth try when Yahoo says "too many requests"
@@ -107,7 +107,7 @@ def _ask(symbol: str, start: pd.Timestamp, interval: str) -> Answer:
     rows.loc[is_open, PRICES] = float("nan")  # a split of today already holds for all rows before
     rows = rows[~is_open | acts]
     if rows[PRICES].isna().all(axis=None):
-        raise SourceError(_no_rows(symbol, start, "no closed bar"))
+        raise NoData(_no_rows(symbol, start, "no closed bar"))
     return Answer(symbol, interval, start, came, said, rows)
 
 
@@ -254,12 +254,12 @@ def _explained(error: Exception, symbol: str, start: pd.Timestamp, meta: dict[st
             f"{len(BACKOFF) + 1} tries. Ask again in an hour, for fewer symbols, or with offline=true."
         )
     if "YFTzMissingError" in names or status == 404 or "delisted" in (reason or ""):
-        return SourceError(
+        return NoData(
             f"Yahoo knows no symbol {symbol!r}, or has delisted it. "
             "Write it as finance.yahoo.com does, such as OCDO.L, 600519.SS, ^GSPC, BTC-USD or EURUSD=X."
         )
     if "YFPricesMissingError" in names and (reason or "symbol" in meta):
-        return SourceError(_no_rows(symbol, start, reason or "an answer without rows"))
+        return NoData(_no_rows(symbol, start, reason or "an answer without rows"))
     if "ImpersonateError" in names:
         return SourceError(
             f"curl_cffi must be imported before TensorFlow, or by this source: else it finds TensorFlow's libcurl, not "

@@ -14,9 +14,16 @@ again (`_snapshots.adjusted`). The same range gives the same numbers, to the pre
 comes later. The bar of a session that has not closed is left out.
 
     interval   "1d", "1wk" or "1mo"                   adjust    Open to Close for "splits", "dividends" too, or "none"
-    offline    read the store only                    as_of     read the store only, as it was then: 2024-01-31T18:00
+    offline    read the store only                    as_of     what was known then: 2024-01-31T18:00, or a day's end
+    missing    "refuse" a symbol without rows, or "skip" it: `attrs["missing"]` has its name, and why
     max_age    minutes an answer in the store counts as fresh (0)        pause    seconds between symbols (0.5)
     store      folder of all answers; else $FORECAST_HOME/yahoo, else ~/.cache/keras-forecast/yahoo
+
+Besides, Yahoo corrects prices, restates dividends and forgets symbols, days or years later, and the adjusted prices of
+all rows before change with them. Whoever asks today what a model would have said a year ago must not use what was known
+only later: `end` cuts rows, `as_of` cuts knowledge. With an `as_of` that is past, only answers are used that had come
+by then; where the store has none, that is an error, never today's answer. Until then it asks Yahoo, as without it. A
+date lasts until its end in UTC. Only what was loaded at the time can be looked back to.
 
 `FORECAST_YAHOO_URL`, such as https://yahoo.proxy.example, is asked in place of Yahoo's hosts; the header X-Orig-Host
 says which one was meant. Intraday bars are not read here, nor are currencies converted: pence stay pence.
@@ -34,7 +41,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import pydantic
 
-from ..errors import ConfigError, SourceError
+from ..errors import ConfigError, NoData, SourceError
 from ..spec import Spec
 from . import _yahoo_client as client
 from ._snapshots import EVER, PRICES, History, SnapshotStore, adjusted, as_traded
@@ -54,6 +61,7 @@ class Options(Spec):
     adjust: Literal["splits", "dividends", "none"] = "splits"
     offline: bool = False
     as_of: datetime.datetime | None = None
+    missing: Literal["refuse", "skip"] = "refuse"
     store: str | None = None
     max_age: float = pydantic.Field(0.0, ge=0)
     pause: float = pydantic.Field(0.5, ge=0)
@@ -71,7 +79,9 @@ class Options(Spec):
             raise ValueError(f"`{info.field_name}` must be a date such as 2015-01-31. Received: {value!r}")
         if info.field_name != "as_of":
             return stamp.date()
-        return (stamp.tz_localize("UTC") if stamp.tz is None else stamp).to_pydatetime(warn=False)
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)):
+            stamp += pd.Timedelta("1D") - pd.Timedelta("1us")
+        return (stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")).to_pydatetime(warn=False)
 
     @pydantic.model_validator(mode="after")
     def _in_order(self) -> "Options":
@@ -89,6 +99,7 @@ def load(
     adjust: str = "splits",
     offline: bool | str = False,
     as_of: Any = None,
+    missing: str = "refuse",
     store: str | os.PathLike[str] | None = None,
     max_age: float | str = 0.0,
     pause: float | str = 0.5,
@@ -98,17 +109,20 @@ def load(
     Args:
         locator: One symbol or several between commas, as Yahoo writes them: "AAPL", "^GSPC", "OCDO.L", "BTC-USD".
         start, end: First and last day, both inclusive; without them all there is.
-        interval, adjust, offline, as_of, store, max_age, pause: See the module.
+        interval, adjust, offline, as_of, missing, store, max_age, pause: See the module.
 
     Returns:
         One symbol: `Open High Low Close Volume, Adj Close, Raw, Dividends, Stock Splits` by `Date`, the session's
-        date without a zone. Several: the same behind `unique_id, ds`. `attrs` holds calendar, unit, notes and source.
+        date without a zone. Several: the same behind `unique_id, ds`. `attrs` holds calendar, unit, notes, source and
+        missing, which is `{symbol: why}`.
 
     Raises:
         ConfigError: A symbol or an option is wrong, or the store cannot be written.
         RateLimited: Yahoo still refuses after all tries.
-        SourceError: A symbol is unknown, has no rows in the range, or the answer did not come or cannot be read.
-            When one of several fails, all fail; what had come is in the store.
+        NoData: A symbol is unknown, has no rows in the range, no answer that had come by `as_of`, or a damaged one.
+            One of several may be skipped, never all.
+        SourceError: The answer did not come or cannot be read. When one of several fails, all fail; what had come is in
+            the store.
 
     Example:
         >>> load("AAPL", start="2014-06-06", end="2014-06-09")[["Close", "Raw"]]  # doctest: +SKIP
@@ -118,7 +132,8 @@ def load(
         2014-06-09  93.70   93.70
     """
     given: dict[str, Any] = {"start": start, "end": end, "interval": interval, "adjust": adjust, "offline": offline}
-    given |= {"as_of": as_of, "store": None if store is None else str(store), "max_age": max_age, "pause": pause}
+    given |= {"as_of": as_of, "missing": missing, "max_age": max_age, "pause": pause}
+    given["store"] = None if store is None else str(store)
     options = Options(**given)
     symbols = list(dict.fromkeys(part.strip().upper() for part in locator.split(",")))
     for symbol in symbols:
@@ -129,26 +144,29 @@ def load(
             )
     kept = SnapshotStore(options.store or Path(os.environ.get("FORECAST_HOME") or "~/.cache/keras-forecast") / "yahoo")
     frames: dict[str, pd.DataFrame] = {}
+    without: dict[str, str] = {}
     for symbol in symbols:
         try:
-            frames[symbol] = _one(symbol, options, kept, first=not frames)
+            frames[symbol] = _one(symbol, options, kept, first=symbol == symbols[0])
         except SourceError as error:
-            raise _with_the_others(error, symbols, list(frames), kept, options) from error
-    return _together(frames, options)
+            last = symbol == symbols[-1] and not frames
+            if options.missing == "refuse" or last or not isinstance(error, NoData):
+                raise _with_the_others(error, symbols, list(frames), kept, options) from error
+            without[symbol] = str(error)
+    frame = _together(frames, options, several=len(symbols) > 1)
+    frame.attrs["missing"] = without
+    return frame
 
 
 def _one(symbol: str, options: Options, store: SnapshotStore, first: bool) -> pd.DataFrame:
     since = EVER if options.start is None else pd.Timestamp(options.start)
     as_of = None if options.as_of is None else pd.Timestamp(options.as_of)
     notes: list[str] = []
-    offline = options.offline or as_of is not None
+    offline = options.offline or (as_of is not None and as_of < client.now())
     if offline or _fresh(symbol, since, options, store):
         history = store.history(symbol, options.interval, since=since, as_of=as_of)
         if history is None:
-            raise SourceError(
-                f"Reading offline needs an earlier answer in the store. Received: none for {symbol} in {store.folder}"
-                f"{f' by {as_of}' if as_of else ''}. Load it once without offline and as_of, or give the right store."
-            )
+            raise NoData(_not_kept(symbol, options, store))
         notes.append(f"read from the store as Yahoo answered on {history.newest.fetched_at:%Y-%m-%d %H:%M} UTC")
     else:
         if not first:
@@ -165,7 +183,7 @@ def _one(symbol: str, options: Options, store: SnapshotStore, first: bool) -> pd
             )
     # Without a start there is nothing that could be missing before the first row known.
     if options.start is not None and history.since > since:
-        raise SourceError(
+        raise NoData(
             f"Reading {symbol} offline from {since:%Y-%m-%d} needs answers that reach back so far. Received: "
             f"{store.folder} knows it from {history.since:%Y-%m-%d} without a gap. Load it once without offline, "
             "or choose a later start."
@@ -181,6 +199,24 @@ def _one(symbol: str, options: Options, store: SnapshotStore, first: bool) -> pd
     return frame
 
 
+def _not_kept(symbol: str, options: Options, store: SnapshotStore) -> str:
+    """Returns what to say where the store has no answer for a symbol."""
+    kept = store.entries(symbol, options.interval)
+    if options.as_of is None or not kept:
+        asked = "offline" if options.as_of is None else f"as of {options.as_of:%Y-%m-%d %H:%M %Z}"
+        return (
+            f"Reading {asked} needs an earlier answer in the store. Received: none for {symbol} in {store.folder}. "
+            "Load it once without offline and as_of, for the times from then on, or give the right store."
+        )
+    first = kept[0].fetched_at.ceil("min")
+    return (
+        f"Reading {symbol} as of {options.as_of:%Y-%m-%d %H:%M} UTC needs an answer that had come by then, because "
+        f"what comes later may know more. Received: {store.folder}, whose earliest is of {first:%Y-%m-%d %H:%M} UTC. "
+        f"Choose an as_of from then on; or write ?as_of={first:%Y-%m-%dT%H:%M} behind the symbols, to read what was "
+        "known then for earlier days too."
+    )
+
+
 def _cut(traded: pd.DataFrame, symbol: str, options: Options, notes: list[str]) -> pd.DataFrame:
     """Returns the rows asked for as of the last of them, and adds to the notes what was left out."""
     empty = traded[PRICES].isna().all(axis=1)
@@ -189,7 +225,7 @@ def _cut(traded: pd.DataFrame, symbol: str, options: Options, notes: list[str]) 
     final = days[-1] if options.end is None else pd.Timestamp(options.end)
     asked = days[(days >= first) & (days <= final)]
     if not len(asked):
-        raise SourceError(
+        raise NoData(
             f"Yahoo has no closed bar of {symbol} from {first:%Y-%m-%d} to {final:%Y-%m-%d}. "
             f"Received: rows from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}. Choose a range that overlaps them."
         )
@@ -206,11 +242,12 @@ def _cut(traded: pd.DataFrame, symbol: str, options: Options, notes: list[str]) 
     return frame.loc[asked[0] :].rename_axis("Date")
 
 
-def _together(frames: dict[str, pd.DataFrame], options: Options) -> pd.DataFrame:
+def _together(frames: dict[str, pd.DataFrame], options: Options, several: bool) -> pd.DataFrame:
+    """Returns the frame of the only symbol asked for, or a long frame of all that came."""
     attrs = [frame.attrs for frame in frames.values()]
     units = {symbol: frame.attrs["unit"] for symbol, frame in frames.items() if "unit" in frame.attrs}
     notes = [note for one in attrs for note in one["notes"]]
-    if len(frames) == 1:
+    if not several:
         frame = next(iter(frames.values()))
     else:
         frame = pd.concat(frames, names=["unique_id", "ds"]).reset_index()
@@ -222,7 +259,7 @@ def _together(frames: dict[str, pd.DataFrame], options: Options) -> pd.DataFrame
             frame.attrs["unit"] = next(iter(units.values()))
         elif units:
             notes.append(f"The units differ: {', '.join(f'{symbol} in {unit}' for symbol, unit in units.items())}.")
-    given = options.model_dump(exclude_defaults=True, exclude={"store", "max_age", "pause"})
+    given = options.model_dump(exclude_defaults=True, exclude={"missing", "store", "max_age", "pause"})
     query = urlencode({name: str(value) for name, value in given.items()}, safe=":")
     frame.attrs["notes"] = notes
     frame.attrs["source"] = f"yahoo:{','.join(frames)}{'?' if query else ''}{query}"

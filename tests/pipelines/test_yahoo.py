@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from pipelines import sources
-from pipelines.errors import ConfigError, RateLimited, SourceError
+from pipelines.errors import ConfigError, NoData, RateLimited, SourceError
 from pipelines.sources import _yahoo_client as client
 from pipelines.sources._snapshots import COLUMNS, EVER, Answer, SnapshotStore
 
@@ -344,8 +344,64 @@ def test_as_of_reads_what_was_known_then(stage):
     frame = sources.load("yahoo:ACME?as_of=2024-03-13T21:59")
     assert frame.index[-1] == pd.Timestamp("2024-03-12")
     assert len(stage.store.entries("ACME", "1d")) == 2
-    with pytest.raises(SourceError, match="none for ACME"):
+    with pytest.raises(
+        SourceError, match=r"whose earliest is of 2024-03-12 22:00 UTC.*\?as_of=2024-03-12T22:00 behind"
+    ):
+        sources.load("yahoo:ACME?as_of=2024-03-12T21:59")
+
+
+def test_as_of_a_day_is_what_was_known_at_its_end_and_later_answers_change_nothing(stage):
+    stage.at("2024-03-12 22:00")
+    then = sources.load("yahoo:ACME")
+    stage.at("2024-03-28 22:00")  # a split, a dividend, and a correction later
+    rows = stage.server.listings["ACME"].rows
+    rows[7] = (*rows[7][:4], 410.0, rows[7][5])
+    now = sources.load("yahoo:ACME?end=2024-03-12")
+    asked = len(stage.server.requests)
+    for day in ("2024-03-12", date(2024, 3, 20), "2024-03-28T17:59-04:00"):
+        pd.testing.assert_frame_equal(sources.load("yahoo:ACME", as_of=day), then)
+    assert len(stage.server.requests) == asked
+    assert (then["Close"] != now["Close"]).sum() == 1  # `end` cuts rows, not knowledge
+    with pytest.raises(NoData, match="as of 2024-03-11 23:59 UTC needs an answer that had come by then"):
+        sources.load("yahoo:ACME?as_of=2024-03-11")
+
+
+def test_as_of_a_time_that_is_not_past_asks_yahoo(stage):
+    frame = sources.load("yahoo:ACME?as_of=2024-03-28")
+    assert frame.index[-1] == pd.Timestamp("2024-03-28")
+    assert len(stage.store.entries("ACME", "1d")) == 1
+
+
+def test_as_of_before_anything_was_loaded_says_so(stage):
+    with pytest.raises(NoData, match=r"as of 2024-03-12 23:59 UTC needs.*none for ACME in .*Load it once"):
         sources.load("yahoo:ACME?as_of=2024-03-12")
+    assert stage.server.requests == []
+
+
+def test_symbols_without_rows_can_be_skipped_and_are_named(stage):
+    stage.server.listings["ZETA"] = listing("ZETA")
+    frame = sources.load("yahoo:GONE,ACME,NOPE,ZETA?missing=skip")
+    assert frame["unique_id"].unique().tolist() == ["ACME", "ZETA"]
+    assert list(frame.attrs["missing"]) == ["GONE", "NOPE"]
+    assert frame.attrs["missing"]["GONE"].startswith("Yahoo knows no symbol 'GONE'")
+    alone = sources.load("yahoo:GONE,ACME", missing="skip")
+    assert alone["unique_id"].unique().tolist() == ["ACME"]  # a long frame still: its name would be lost
+    assert stage.pauses == [0.5] * 4
+
+
+def test_skipping_needs_one_symbol_that_came_and_a_source_that_works(stage):
+    with pytest.raises(NoData, match=r"knows no symbol 'NOPE'.*Of the 2 symbols asked for, none succeeded"):
+        sources.load("yahoo:GONE,NOPE?missing=skip")
+    with pytest.raises(NoData, match="knows no symbol 'GONE'"):
+        sources.load("yahoo:GONE", missing="skip")
+    stage.server.script["ZETA"] = [error_page(429, "Too Many Requests")]
+    stage.server.sticky.add("ZETA")
+    with pytest.raises(RateLimited):
+        sources.load("yahoo:ACME,ZETA?missing=skip")
+    stage.server.script["ZETA"] = [PAGES["maintenance"]]
+    with pytest.raises(SourceError, match="ZETA could not be read") as caught:
+        sources.load("yahoo:ACME,ZETA?missing=skip")
+    assert not isinstance(caught.value, NoData)
 
 
 def test_an_answer_young_enough_is_not_asked_for_again(stage):

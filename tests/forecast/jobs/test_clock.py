@@ -85,3 +85,19 @@ def test_what_is_no_time_is_refused(text):
 def test_rows_without_dates_are_refused():
     with pytest.raises(ConfigError, match="trained on integer stamps"):
         AsOf.of(None, [""], "UTC")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "zone", "as_of", "known"),
+    [
+        ("2024-01-05 09:41", "XNYS", NEW_YORK, "2024-01-05", "2024-01-06T05:00Z"),
+        ("2024-07-06", "XNYS", NEW_YORK, "2024-07-05", "2024-07-07T04:00Z"),  # a Saturday: its own end, not Friday's
+        ("2024-03-10", "D", NEW_YORK, "2024-03-10", "2024-03-11T04:00Z"),  # 23 hours
+        ("2024-02-03", "MS", "UTC", "2024-02-01", "2024-02-04T00:00Z"),
+        ("2024-01-05 09:41", "h", "UTC", "2024-01-05T09:00:00+00:00", "2024-01-05T10:00Z"),
+        ("2024-11-03T05:30Z", "h", NEW_YORK, "2024-11-03T01:00:00-04:00", "2024-11-03T06:00Z"),
+    ],
+)
+def test_what_was_known_is_what_was_said_until_the_day_or_the_hour_asked_for_ends(text, code, zone, as_of, known):
+    found = AsOf.of(text, [code], zone)
+    assert (str(found), pd.Timestamp(found.known) + pd.Timedelta(1, "ns")) == (as_of, pd.Timestamp(known))
