@@ -5,6 +5,7 @@
     rate limit        429, after all tries               RateLimited
     dead network      refused, no such host, too slow    SourceError   "could not be reached"
     anything else     a maintenance or a proxy's page    SourceError   "could not be read"
+    a wrong clock     bars of days that have not begun   SourceError   "clock": each answer is filed under its time
 
 yfinance keeps one session for the whole process, prints what it hides and remembers bad answers: all three are put
 back as they were found. Nothing here stores or adjusts anything.
@@ -102,6 +103,12 @@ def _ask(symbol: str, start: pd.Timestamp, interval: str) -> Answer:
     rows = rows.reindex(columns=COLUMNS).astype("float64")
     acts = (rows[["Dividends", "Stock Splits"]].fillna(0) != 0).any(axis=1)
     settled = came.tz_localize(None) - pd.DateOffset(**PERIODS[interval]) - pd.Timedelta(days=3)
+    has_sessions = len(CALENDARS.get(said["exchange"], "")) == 4  # others trade before their day begins
+    if has_sessions and len(rows) and _begins(rows.index[-1], said) > came:
+        raise SourceError(
+            f"Yahoo's bars must be of days that have begun. Received for {symbol}: one of {rows.index[-1]:%Y-%m-%d}, "
+            f"when the clock of this machine says {came:%Y-%m-%d %H:%M} UTC. Set the clock; nothing was kept."
+        )
     is_open = np.asarray(rows.index >= settled)  # at most these: to ask for every row is slow
     is_open[is_open] = [closes(day, said, interval) > came for day in rows.index[is_open]]
     rows.loc[is_open, PRICES] = float("nan")  # a split of today already holds for all rows before
@@ -118,14 +125,17 @@ def closes(day: pd.Timestamp, meta: dict[str, str], interval: str) -> pd.Timesta
         day: The bar's label.
         meta: `exchange` and `timezone` of the symbol.
     """
-    midnight = (day + pd.DateOffset(**PERIODS[interval])).tz_localize(
-        meta["timezone"], ambiguous=True, nonexistent="shift_forward"
-    )
+    midnight = _begins(day + pd.DateOffset(**PERIODS[interval]), meta)
     code = CALENDARS.get(meta["exchange"], "")
     if interval != "1d" or len(code) < 4:
         return midnight
     close = _session_close(code, day)
     return midnight if close is None else close
+
+
+def _begins(day: pd.Timestamp, meta: dict[str, str]) -> pd.Timestamp:
+    """Returns midnight in the exchange's time zone."""
+    return day.tz_localize(meta["timezone"], ambiguous=True, nonexistent="shift_forward")
 
 
 @functools.lru_cache(maxsize=256)

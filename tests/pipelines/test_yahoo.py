@@ -257,6 +257,21 @@ def test_a_bar_is_complete_at_the_close_of_its_exchange(exchange, zone, interval
     assert client.closes(pd.Timestamp(day), meta, interval) == pd.Timestamp(closes, tz="UTC")
 
 
+@pytest.mark.parametrize("exchange", ["CMX", "NMS"])
+def test_a_bar_of_a_day_that_has_not_begun_is_a_wrong_clock_but_where_trade_begins_on_the_evening_before(
+    stage, exchange
+):
+    stage.server.listings["ACME"] = listing(exchange=exchange)
+    stage.at("2024-03-27 23:00")  # seven in the evening in New York
+    stage.server.today = date(2024, 3, 28)
+    if exchange == "CMX":
+        assert sources.load("yahoo:ACME").index[-1] == pd.Timestamp("2024-03-26")  # these end at midnight
+        return
+    with pytest.raises(SourceError, match=r"one of 2024-03-28, when the clock of this machine says 2024-03-27 23:00"):
+        sources.load("yahoo:ACME")
+    assert stage.store.entries("ACME", "1d") == []
+
+
 def test_a_split_of_a_session_still_open_is_undone_in_the_rows_before(stage):
     stage.at(f"{SPLIT_DAY} 15:00")
     frame = sources.load("yahoo:ACME")
