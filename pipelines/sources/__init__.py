@@ -19,6 +19,9 @@ The template for another source, `pipelines/sources/mine.py`:
     attrs["calendar"]   "XNYS", or {unique_id: "XNYS", ...}     attrs["unit"]    "dollars", the unit of the values
     attrs["id_col"], attrs["time_col"]   in a long frame, where they are not `unique_id` and `ds`
     attrs["notes"]      list of sentences on what was read and repaired; they head the cleaning report
+
+Options that a job gives to a source that takes them: `as_of`, an instant in UTC after which nothing was known (a run of
+an earlier day only); `missing="skip"`, to leave out names that it has nothing of: {name: why} in `attrs["missing"]`.
 """
 
 import hashlib
