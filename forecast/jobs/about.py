@@ -36,7 +36,14 @@ class Attempt:
         self.models: Models | None = None
         self.run_id: str | None = None
         self.failures: list[Failure] = []
-        self.facts: dict[str, Any] = {"data": None, "gates": {}, "reasons": {}, "counts": {}, "outputs": []}
+        self.facts: dict[str, Any] = {
+            "data": None,
+            "gates": {},
+            "drift": {},
+            "reasons": {},
+            "counts": {},
+            "outputs": [],
+        }
         self._started, self._clock = _now(), time.perf_counter()
 
     def count(self, counts: dict[str, int], ids: Collection[str], before: set[str], trained: frozenset[str]) -> None:

@@ -11,6 +11,7 @@
     non_finite   values missing or infinite in the lookback             gates.non_finite
     jump         all late rows far above or below all earlier ones      gates.jump
     constant     a target that stands still                             gates.constant
+    drift        late changes spread otherwise than those before        gates.drift
 
 The first that a series does not pass is its reason. How many series may fail, `max_failed` says; what becomes of them,
 `scoring`.
@@ -30,6 +31,7 @@ from pipelines.cleaning import clean
 from pipelines.errors import DataError
 from pipelines.panel import Panel
 
+from . import drift
 from .clock import AsOf
 from .config import Gates
 from .opened import Opened
@@ -83,8 +85,9 @@ def isolate(panel: Panel, work: Callable[[Panel], T]) -> tuple[list[T], list[tup
     return done + more, failed + others
 
 
-def check(read: Read, opened: Opened, gates: Gates, as_of: AsOf) -> tuple[Panel, list[Failure]]:
-    """Returns the cleaned rows of all series that can be cleaned, and the series that may not be forecast."""
+def check(read: Read, opened: Opened, gates: Gates, as_of: AsOf) -> tuple[Panel, list[Failure], dict[str, float]]:
+    """Returns the cleaned rows of all series that can be cleaned, the series that may not be forecast, and those that
+    have drifted, with their PSI."""
     failures = {failure.unique_id: failure for failure in _as_read(read, gates)}
     cleaned, refused = isolate(read.panel, lambda panel: clean(panel, opened.config.cleaning)[0])
     for name, error in refused:
@@ -92,7 +95,16 @@ def check(read: Read, opened: Opened, gates: Gates, as_of: AsOf) -> tuple[Panel,
     panel = joined(cleaned, read.panel)
     for failure in _as_cleaned(panel, opened, gates, as_of):
         failures.setdefault(failure.unique_id, failure)
-    return panel, [failures[name] for name in read.ids if name in failures]
+    psi = drift.population(panel, opened)
+    limit = drift.LIMIT if gates.drift is None else gates.drift
+    drifted = {panel.ids[s]: round(float(psi[s]), 3) for s in np.flatnonzero(psi > limit)}
+    if gates.drift is not None:
+        for name, value in drifted.items():
+            found = (
+                f"The latest changes are spread otherwise than those before, PSI {value:.2f}; at most {limit:g} may be."
+            )
+            failures.setdefault(name, Failure(name, "gates", "drift", found))
+    return panel, [failures[name] for name in read.ids if name in failures], drifted
 
 
 def joined(panels: list[Panel], like: Panel) -> Panel:

@@ -34,6 +34,7 @@ class Prepared:
         cut: How many came after it.
         first, last: Stamps; "" where there is no row.
         zone: Time zone of the stamps.
+        drifted: PSI of the series whose latest rows are unlike those before.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Prepared:
     first: str
     last: str
     zone: str
+    drifted: dict[str, float]
 
 
 def prepare(work: Work, part: Part) -> Prepared:
@@ -58,13 +60,14 @@ def prepare(work: Work, part: Part) -> Prepared:
         ConfigError: There is no room for the rows.
     """
     opened, found = held(work.version).opened, list[Read]()
-    panels, failures = list[Panel](), list[gates.Failure]()
+    panels, failures, drifted = list[Panel](), list[gates.Failure](), dict[str, float]()
     for source, called in zip(part.sources, part.names or [""] * len(part.sources), strict=True):
         one = read(work.job, opened, work.as_of, source, called)
-        cleaned, failed = gates.check(one, opened, work.job.spec.gates, work.as_of)
+        cleaned, failed, unlike = gates.check(one, opened, work.job.spec.gates, work.as_of)
         found.append(one)
         panels.append(_all(cleaned, one.panel))
         failures += failed
+        drifted |= unlike
     panel = by_name(gates.joined(panels, panels[0]))
     folder = work.place / f"part-{part.number:05d}"
     with writing(work.place):
@@ -81,6 +84,7 @@ def prepare(work: Work, part: Part) -> Prepared:
         first=stamps[0],
         last=stamps[1],
         zone=panel.calendars[0].zone if panel.ids else "",
+        drifted=drifted,
     )
 
 

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import DataError, Locked
 
 from . import engines, output, sqlite
-from .about import Attempt
+from .about import NAMED, Attempt
 from .clock import AsOf
 from .config import Job
+from .drift import LIMIT
 from .gates import Failure
 from .opened import Models, Opened
 from .parts import parts
@@ -119,6 +120,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
             attempt.failures = [failure for part in found for failure in part.failures]
             attempt.failures += _without_model(models, ids, attempt.failures)
             attempt.facts["gates"] = _passed(job, attempt.failures)
+            attempt.facts["drift"] = _drifted(job, found)
             facts["stopped"] = len(attempt.failures)
             _within_budget(attempt, len(ids))
         with writing(store.folder):
@@ -214,6 +216,13 @@ def _within_budget(attempt: Attempt, series: int) -> None:
             f"({kinds}), such as {failures[0].unique_id!r}: {failures[0].message} Nothing was published. Repair the "
             "data, or change `gates` or `max_failed`; `forecast job status` says where all are named."
         )
+
+
+def _drifted(job: Job, found: Sequence[Prepared]) -> dict[str, Any]:
+    """Returns how many series have drifted, and the names and PSI of those that did most."""
+    psi = sorted(((value, name) for part in found for name, value in part.drifted.items()), reverse=True)
+    limit = job.spec.gates.drift or LIMIT
+    return {"psi_limit": limit, "over": len(psi), "series": {name: value for value, name in psi[:NAMED]}}
 
 
 def _without_model(models: Models, ids: list[str], failures: list[Failure]) -> list[Failure]:

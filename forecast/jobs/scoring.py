@@ -2,6 +2,7 @@
 
     series by name   a b c d | e f g h | i j            shard_size 4
     stopped by gates     c                              its forecast is the seasonal naive one, source "fallback"
+    beside each forecast                                naive: the last value; seasonal_naive: the season before
     network          a b   d   e f g h   i j            source "model"; a series that fails here falls back, too
 
     shard-00000.parquet     rows of a, b, c, d; in its metadata, who failed while it was scored
@@ -25,16 +26,18 @@ from pipelines.errors import DataError, SeriesTooShort
 from pipelines.panel import Panel
 from pipelines.windows import WindowIndex
 
-from ..evaluation.baselines import seasonal_naive
 from ..evaluation.frames import long_frame
 from ..evaluation.intervals import level_name
 from ..rolling import roll
 from ..uncertainty import bars
 from . import output
 from .gates import Failure, isolate, season_length
+from .naive import naive_forecasts
 from .opened import Opened
 from .store import writing
 from .work import Held, Version, held
+
+NAIVE = ("naive", "seasonal_naive")
 
 _FAILED, _SERIES = b"failed", b"series"
 _NO_WINDOW = "Its last rows hold missing values that cleaning does not fill."
@@ -87,6 +90,7 @@ def schema(opened: Opened, zone: str) -> pa.Schema:
             ("run_id", pa.string()),
             ("source", pa.string()),
             ("y_pred", pa.float64()),
+            *((name, pa.float64()) for name in NAIVE),
             *((name, pa.float64()) for name in ends),
         ]
     )
@@ -122,36 +126,44 @@ def forecasts(shard: Shard, bundle: Held) -> pa.Table:
     failed = [Failure(name, "score", "no_window", _NO_WINDOW) for name in skipped]
     failed += [Failure(name, "score", _reason(error), str(error)) for name, error in refused]
     lost = shard.stopped | {failure.unique_id for failure in failed}
+    beside = _naive(panel, bundle.opened)
     rows = [frame.assign(source="model") for frame in frames]
-    fallbacks = [_fallback(panel, s, bundle.opened) for s, name in enumerate(panel.ids) if name in lost]
-    rows += [frame.assign(source="fallback") for frame in fallbacks if frame is not None]
+    rows += [_fallback(panel, [s for s, name in enumerate(panel.ids) if name in lost], bundle.opened, beside[1])]
     about = {_FAILED: json.dumps([asdict(failure) for failure in failed]).encode(), _SERIES: _names(shard.ids)}
-    return _table(rows, bundle.opened, shard).replace_schema_metadata(about)
+    frame = _beside(pd.concat([one for one in rows if len(one)] or rows), panel, bundle.opened, beside)
+    return _table(frame, bundle.opened, shard).replace_schema_metadata(about)
 
 
-def _fallback(panel: Panel, s: int, opened: Opened) -> pd.DataFrame | None:
-    """Returns the seasonal naive forecast of a series; None where it has no value to repeat."""
-    panel = panel.take([s])
-    spec, steps = opened.pipeline.spec, opened.steps
-    gap, last = spec.window.gap, len(panel) - 1
-    ahead, _ = panel.extend(gap + steps)
-    known = np.where(np.isfinite(panel.values), panel.values, np.nan)
-    after, m = np.arange(gap + 1, gap + steps + 1), season_length(opened, panel.calendars[0])
-    y = np.stack([seasonal_naive(known[:, panel.column(c)], [last], after, m) for c in spec.targets], axis=-1)
-    if np.isnan(y).any():  # (1, H, K)
-        return None
-    index = WindowIndex(np.array([last]), np.array([0]), spec.window.replace(horizon=steps))
-    return long_frame(ahead, index, spec.targets, {"y_pred": y})
+def _naive(panel: Panel, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the naive `(S, K)` and the seasonal naive forecasts `(S, H, K)`."""
+    spec = opened.pipeline.spec
+    ahead = np.arange(spec.window.gap + 1, spec.window.gap + opened.steps + 1)
+    return naive_forecasts(panel, spec.targets, ahead, [season_length(opened, one) for one in panel.calendars])
 
 
-def _table(rows: list[pd.DataFrame], opened: Opened, shard: Shard) -> pa.Table:
-    columns = schema(opened, shard.zone)
-    if not rows:
-        return columns.empty_table()
-    manifest = opened.manifest
-    frame = pd.concat(rows, ignore_index=True).assign(
-        model=manifest["name"], model_version=manifest["version"], run_id=shard.run_id
-    )
+def _fallback(panel: Panel, lost: list[int], opened: Opened, season: np.ndarray) -> pd.DataFrame:
+    """Returns the seasonal naive forecasts of some series, by number; none of one that has no value to repeat."""
+    spec = opened.pipeline.spec
+    lost = [s for s in lost if not np.isnan(season[s]).any()]
+    own, rows = panel.take(lost), spec.window.gap + opened.steps
+    ahead, _ = own.extend(rows)
+    index = WindowIndex(ahead.offsets[1:] - rows - 1, np.arange(len(lost)), spec.window.replace(horizon=opened.steps))
+    return long_frame(ahead, index, spec.targets, {"y_pred": season[lost]}).assign(source="fallback")
+
+
+def _beside(
+    frame: pd.DataFrame, panel: Panel, opened: Opened, forecasts: tuple[np.ndarray, np.ndarray]
+) -> pd.DataFrame:
+    """Returns the rows with the naive forecasts beside them."""
+    last, season = forecasts
+    s = pd.Index(panel.ids).get_indexer(pd.Index(frame["unique_id"]))
+    k = pd.Index(opened.pipeline.spec.targets).get_indexer(pd.Index(frame["target"]))
+    return frame.assign(naive=last[s, k], seasonal_naive=season[s, frame["step"].to_numpy(int) - 1, k])
+
+
+def _table(frame: pd.DataFrame, opened: Opened, shard: Shard) -> pa.Table:
+    columns, manifest = schema(opened, shard.zone), opened.manifest
+    frame = frame.assign(model=manifest["name"], model_version=manifest["version"], run_id=shard.run_id)
     return pa.Table.from_pandas(frame.reindex(columns=columns.names), schema=columns, preserve_index=False)
 
 

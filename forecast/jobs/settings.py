@@ -25,6 +25,7 @@ class Gates(Spec):
         jump: The last rows are never, all of them, more than so many times above or below all rows before them. It
             looks at the lookback, or two seasons where those are more, and the jump must lie in its later half.
         constant: Whether a target that stood still over the same rows stops the series.
+        drift: The latest changes are at most so differently spread than those before, by PSI; see `drift.py`.
         future: Whether a row after as_of stops the series, where as_of is the machine's clock: one of both is wrong.
     """
 
@@ -34,6 +35,7 @@ class Gates(Spec):
     non_finite: float | None = Field(default=0.1, ge=0, le=1)
     jump: float | None = Field(default=10.0, gt=1)
     constant: bool = True
+    drift: float | None = Field(default=None, gt=0)
     future: bool = True
 
 

@@ -244,8 +244,9 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        why = error.strerror or f"a write that was cut short ({error})"  # numpy's, of a disk that is full
         raise ConfigError(
-            f"The output of a job must be written in full. Received: {error.strerror or error}, in {folder}. Make room "
+            f"The output of a job must be written in full. Received: {why}, in {folder}. Make room "
             "or allow it, or choose another `output`; what was published before is untouched."
         ) from error
 

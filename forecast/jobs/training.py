@@ -243,7 +243,8 @@ def _rows(job: Job, draft: Opened, as_of: AsOf) -> Panel:
     for part in parts(job):
         for source, called in zip(part.sources, part.names or [""] * len(part.sources), strict=True):
             one = read(job, draft, as_of, source, called)
-            cleaned, failed = gates.check(one, draft, job.spec.gates.replace(freshness=None, future=False), as_of)
+            open_gates = job.spec.gates.replace(freshness=None, future=False, drift=None)
+            cleaned, failed, _ = gates.check(one, draft, open_gates, as_of)
             lost = {failure.unique_id for failure in failed}
             panels.append(cleaned.take([s for s, name in enumerate(cleaned.ids) if name not in lost]))
             failures += failed
