@@ -132,6 +132,14 @@ def judgement(scores: "Scores") -> dict[str, Any]:
     return {"verdict": scores.verdict, "notes": scores.notes, **held}
 
 
+def check_picture(path: Path, option: str) -> None:
+    """Refuses a picture that cannot be written, before the work for it begins."""
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"`{option}` must end in .png, .svg or .pdf. Received: {path}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"`{option}` must lie in a folder that exists. Received: {path}")
+
+
 def bundle(name: str, folder: Path | None) -> "Forecaster":
     """Returns the forecaster of a bundle."""
     from ..forecaster import Forecaster

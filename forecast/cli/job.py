@@ -1,4 +1,4 @@
-"""`forecast job`: scheduled forecasts of many series: run, validate, status, schedule, schema."""
+"""`forecast job`: scheduled forecasts of many series: run, score, train, validate, status, schedule, schema."""
 
 import contextlib
 import signal
@@ -11,7 +11,7 @@ import typer
 
 from pipelines.errors import ConfigError
 
-from ._shared import Folder, Json, say, show_json
+from ._shared import Folder, Json, check_picture, say, show_json
 
 if TYPE_CHECKING:
     from ..jobs import Outcome
@@ -148,6 +148,72 @@ def _row(about: dict[str, Any]) -> list[str]:
 
 
 _COUNTS = ("in", "ok", "fallback", "quarantined")
+
+
+@app.command()
+def backfill(
+    job: JobArgument,
+    first: Annotated[str, typer.Option("--from", help="The first date or time.")],
+    last: Annotated[str, typer.Option("--to", help="The last one.")],
+    reprocess: Annotated[
+        str, typer.Option(help="What is run again: none, what failed, or what completed and what failed.")
+    ] = "none",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Run as of each time of the schedule between two, or of each row where there is none.
+
+    Example: forecast job backfill examples/nightly_stocks.yaml --from 2008-10-01 --to 2008-10-14
+    """
+    from dataclasses import asdict
+
+    from .. import jobs
+    from ..jobs.telling import told
+
+    def tell(one: jobs.Filled) -> None:
+        if not as_json:
+            counts = ", ".join(f"{number:,} {state}" for state, number in one.counts.items() if number)
+            say(f"{one.as_of}  {one.status:9}  {counts or one.message}".rstrip())
+
+    with told(sys.stderr), _terminable():
+        done = jobs.backfill(job, first, last, reprocess=reprocess, dry_run=dry_run, folder=folder, told=tell)
+    if as_json:
+        show_json([asdict(one) for one in done])
+    codes = [one.exit_code for one in done if one.exit_code]
+    if codes:
+        say(f"{len(codes):,} of {len(done):,} failed.")
+        raise typer.Exit(codes[0])
+
+
+@app.command()
+def score(
+    job: JobArgument,
+    as_of: AsOf = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw errors over time into this file, such as realised.png.")
+    ] = None,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Score the published forecasts whose truth has come, beside the naive ones; name series that drift.
+
+    Example: forecast job score examples/nightly_stocks.yaml --plot realised.png
+    """
+    from .. import jobs
+
+    if plot is not None:
+        check_picture(plot, "--plot")
+    found = jobs.score(job, as_of, folder=folder)
+    if plot is not None:
+        axes: Any = found.plot()
+        axes.figure.savefig(plot, dpi=120, bbox_inches="tight")
+    if as_json:
+        show_json(found.about())
+        return
+    say(found)
+    if plot is not None:
+        say(f"picture {plot}")
 
 
 @app.command()

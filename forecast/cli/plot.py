@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.errors import ConfigError
-
-from ._shared import BundleArgument, Folder, SomeData, bundle, rows_of, say
+from ._shared import BundleArgument, Folder, SomeData, bundle, check_picture, rows_of, say
 
 
 def plot(
@@ -27,10 +25,7 @@ def plot(
 
     Example: forecast plot goog --kind error_by_step --out errors.png
     """
-    if out.suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"`--out` must end in .png, .svg or .pdf. Received: {out}")
-    if not out.parent.is_dir():
-        raise ConfigError(f"`--out` must lie in a folder that exists. Received: {out}")
+    check_picture(out, "--out")
     from .. import plotting
 
     model = bundle(name, folder)

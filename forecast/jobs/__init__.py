@@ -20,6 +20,8 @@ must hold before scoring, `scoring` the shards, `output` and `sqlite` the tables
 TensorFlow is loaded when there is something to score.
 """
 
+from .accuracy import Accuracy, score
+from .backfill import Filled, backfill
 from .config import Job
 from .run import Outcome, run
 from .status import status
@@ -27,4 +29,17 @@ from .store import current
 from .training import Trained, train
 from .validate import validate
 
-__all__ = ["Job", "Outcome", "Trained", "current", "run", "status", "train", "validate"]
+__all__ = [
+    "Accuracy",
+    "Filled",
+    "Job",
+    "Outcome",
+    "Trained",
+    "backfill",
+    "current",
+    "run",
+    "score",
+    "status",
+    "train",
+    "validate",
+]

@@ -88,6 +88,22 @@ class Cron:
             () if fields[4] == "*" else weekdays,
         )
 
+    def on(self, month: int, day: int, weekday: int) -> bool:
+        """Returns whether a day is one of its days; of two kinds of day either is enough.
+
+        Args:
+            weekday: Sunday is 0.
+
+        Example:
+            >>> [Cron.parse("0 22 1 * 1").on(1, day, day % 7) for day in (1, 2, 8)]  # the 1st is a Monday
+            [True, False, True]
+        """
+        if month not in self.months:
+            return False
+        if self.days and self.weekdays:
+            return day in self.days or weekday in self.weekdays
+        return (not self.days or day in self.days) and (not self.weekdays or weekday in self.weekdays)
+
     @property
     def gap(self) -> int:
         """The fewest minutes between two starts, as if each day were one of its days.

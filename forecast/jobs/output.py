@@ -20,6 +20,7 @@ from .gates import Failure
 
 FORECASTS = "forecasts.parquet"
 QUARANTINE = "quarantine.parquet"
+CHALLENGER = "challenger.parquet"
 
 _QUARANTINE = pa.schema(
     [

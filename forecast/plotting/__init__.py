@@ -8,6 +8,7 @@
     draw(forecaster, "moves")          predicted against realised moves from the cutoff
     draw(forecaster, "intervals")      the ends of intervals over time, and what they missed
     draw(forecaster, "coverage")       how often intervals held lately, fixed and adaptive
+    plot_realised(accuracy)            what the published forecasts of a job were worth
     plot_parity(y_keras, y_file)       an exported file beside the network that it came from
 
 Each function takes an `ax` to draw on and returns matplotlib Axes; `ax.figure.savefig("picture.png")` keeps it. Truth
@@ -36,6 +37,7 @@ from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
 from ._moves import plot_coverage, plot_intervals, plot_moves
 from ._parity import parity_png, plot_parity
+from ._realised import plot_realised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +59,7 @@ __all__ = [
     "plot_intervals",
     "plot_moves",
     "plot_parity",
+    "plot_realised",
     "plot_splits",
 ]
 
