@@ -14,7 +14,7 @@ from pipelines.errors import ConfigError
 from ._shared import Folder, Json, check_picture, say, show_json
 
 if TYPE_CHECKING:
-    from ..jobs import Outcome
+    from ..jobs import Outcome, Promoted
 
 app = typer.Typer(
     help="Run a nightly job: forecasts of many series, checked, published as a whole, one YAML file.\n\n"
@@ -100,6 +100,8 @@ def train(job: JobArgument, as_of: AsOf = None, folder: Folder = None, as_json: 
 def _sentence(outcome: "Outcome") -> str:
     about = outcome.about
     counts = ", ".join(f"{number:,} {state}" for state, number in about["counts"].items() if number or state == "ok")
+    if about["alerts"]:
+        counts += f", {about['alerts']['raised']:,} alerts"
     return f"{outcome.status} {about['job']} as of {about['as_of']}: {counts}\n{outcome.folder}"
 
 
@@ -214,6 +216,44 @@ def score(
     say(found)
     if plot is not None:
         say(f"picture {plot}")
+
+
+@app.command()
+def promote(
+    job: JobArgument,
+    to: Annotated[int | None, typer.Option(min=1, help="This version, whatever it was worth.")] = None,
+    min_cutoffs: Annotated[int, typer.Option(min=1, help="So many cutoffs decide, or nothing does.")] = 10,
+    as_of: AsOf = None,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Make the challenger the champion, where its published forecasts were better.
+
+    Example: forecast job promote nightly.yaml --min-cutoffs 20
+    """
+    from .. import jobs
+
+    _show(jobs.promote(job, to=to, min_cutoffs=min_cutoffs, as_of=as_of, folder=folder), as_json)
+
+
+@app.command()
+def rollback(job: JobArgument, folder: Folder = None, as_json: Json = False) -> None:
+    """Undo the last promotion.
+
+    Example: forecast job rollback nightly.yaml
+    """
+    from .. import jobs
+
+    _show(jobs.rollback(job, folder=folder), as_json)
+
+
+def _show(done: "list[Promoted]", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        show_json([asdict(one) for one in done])
+    else:
+        say("\n".join(map(str, done)))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from ..bundle._files import versions
 from .clock import AsOf
 from .config import Job
 from .gates import Failure
-from .opened import Models
+from .opened import Models, Opened
 from .telling import Stages
 
 NAMED = 100  # names of series that run.json lists, of each kind
@@ -23,7 +23,7 @@ class Attempt:
     Attributes:
         job: What is run.
         stages: Times and logs.
-        as_of, models, run_id: What it is about, as soon as that is known.
+        as_of, models, rivals, run_id: What it is about, as soon as that is known.
         failures: Series that failed so far.
         facts: What run.json says besides, by name.
     """
@@ -34,6 +34,7 @@ class Attempt:
         self.versions = versions("pyarrow", "exchange_calendars")
         self.as_of: AsOf | None = None
         self.models: Models | None = None
+        self.rivals: dict[str, Opened] = {}
         self.run_id: str | None = None
         self.failures: list[Failure] = []
         self.facts: dict[str, Any] = {
@@ -42,6 +43,8 @@ class Attempt:
             "drift": {},
             "reasons": {},
             "counts": {},
+            "challenger": None,
+            "alerts": None,
             "outputs": [],
         }
         self._started, self._clock = _now(), time.perf_counter()

@@ -35,7 +35,7 @@ from .. import bundle
 from ..config import read_config
 from . import settings
 from .cron import Cron
-from .settings import Engine, Gates, MaxFailed, SqliteSink, Training
+from .settings import Alert, Engine, Gates, MaxFailed, Retention, SqliteSink, Training
 
 SECRETS = ("ping",)
 
@@ -52,7 +52,8 @@ class JobSpec(Spec):
         bundle: What forecasts: a bundle's name (its champion, or its newest version where there is none), NAME/VERSION,
             or the path of a version's folder. By default the job's name, where it has a recipe to train it by.
         training: How `forecast job train` trains it.
-        challenger: Another bundle, whose forecasts are kept beside the champion's, to be compared when truth arrives.
+        challenger: Another version of the bundle, by its number or an alias such as challenger, whose forecasts are
+            kept beside, to be compared when truth arrives.
         steps: Rows to forecast, by default the horizon.
         levels: Of intervals, in percent; by default 80 and 95 where the bundle has them, [] for none.
         timezone: Of as_of, of the schedule, and of stamps that carry no zone.
@@ -65,6 +66,8 @@ class JobSpec(Spec):
         engine: Where parts and shards are done: inline, spawn, joblib, dask or ray; a name, or a mapping.
         shard_size: Series that are forecast and kept together: what a killed run need not do again.
         sinks: Tables that get the forecasts, too.
+        alerts: Thresholds that a forecast should not cross unseen.
+        retention: What is kept of old runs and answers; by default all.
         metrics: The file for Prometheus, by default metrics.prom in the output folder.
         ping: An http(s) URL that gets a POST after each run; {status} and {exit_code} in it are filled in. A secret.
     """
@@ -85,6 +88,8 @@ class JobSpec(Spec):
     engine: Engine = Engine()
     shard_size: int = Field(default=2_000, ge=1)
     sinks: tuple[SqliteSink, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    retention: Retention = Retention()
     metrics: str | None = None
     ping: SecretStr | None = None
 
@@ -127,6 +132,14 @@ class JobSpec(Spec):
                 "`bundle` must be a name alone where the job trains it: versions are numbered. Received: "
                 f"{self.bundle!r}"
             )
+        if self.challenger is not None and not re.fullmatch(r"[a-z0-9_-]+", self.challenger):
+            raise ValueError(
+                "`challenger` must be another version of the same bundle, by its number or an alias such as "
+                f"challenger. Received: {self.challenger!r}"
+            )
+        names = [alert.name for alert in self.alerts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"`alerts` must have different names. Received: {', '.join(names)}")
         return self
 
     @field_validator("metrics")
@@ -183,14 +196,7 @@ class Job:
     @property
     def bundle(self) -> str:
         """A bundle's name, or an absolute path where the job file names one."""
-        return self.spec.name if self.spec.bundle is None else self._bundle(self.spec.bundle)
-
-    @property
-    def challenger(self) -> str | None:
-        """The same of the challenger; None where there is none."""
-        return None if self.spec.challenger is None else self._bundle(self.spec.challenger)
-
-    def _bundle(self, text: str) -> str:
+        text = self.spec.bundle or self.spec.name
         named = not text.startswith((".", "/", "~")) and text.count("/") < 2
         return text if named and not (self.folder / text / bundle.MANIFEST).is_file() else str(self._path(text))
 
@@ -216,7 +222,9 @@ class Job:
 
     def digest(self) -> str:
         """Returns the sha256 of all settings but those that say when, where and who is told: they change no number."""
-        settings = self.spec.model_dump(mode="json", exclude={"output", "metrics", "ping", "schedule", "engine"})
+        settings = self.spec.model_dump(
+            mode="json", exclude={"output", "metrics", "ping", "schedule", "engine", "retention"}
+        )
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def _path(self, text: str) -> Path:

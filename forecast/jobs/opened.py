@@ -146,6 +146,27 @@ class Models:
         return self.of.get(unique_id) if self.of else ""
 
 
+def challengers(job: Job, models: Models, folder: Path | None = None) -> dict[str, Opened]:
+    """Returns the challenger of each bundle that has one, by group.
+
+    Raises:
+        BundleError: It is incomplete, or was changed.
+        ConfigError: It cannot forecast what the job asks for.
+        UnknownName: The job names a version that is not there.
+    """
+    found = dict[str, Opened]()
+    if (wanted := job.spec.challenger) is None:
+        return found
+    for group, opened in models.groups.items():
+        name = opened.manifest["name"]
+        if not wanted.isdigit() and wanted not in bundle.aliases(name, folder):
+            continue  # none was trained yet
+        path = bundle.find(f"{name}/{wanted}", folder)
+        if path.name != str(opened.manifest["version"]):
+            found[group] = Opened.at(path, opened.steps, job.spec.levels)
+    return found
+
+
 def current(name: str, folder: Path | None = None) -> Path:
     """Returns the folder of the version that a job forecasts with: the champion of a name, where there is one.
 

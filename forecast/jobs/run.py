@@ -7,6 +7,7 @@
     gates     65  more series than may fail
     load      78  the network
     score     65  more series than may fail; 75 workers that die                    (shards, through the engine)
+    challenge     nothing: what fails here is told, and the run goes on
     write     78  the output folder
     sink      75  somebody else writes; 78  the database does not take the rows
               0   "published"
@@ -19,20 +20,20 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import DataError, Locked
+from pipelines.errors import DataError, ForecastError, Locked
 
-from . import engines, output, sqlite
+from . import alerts, engines, output, retention, sqlite
 from .about import NAMED, Attempt
 from .clock import AsOf
 from .config import Job
 from .drift import LIMIT
 from .gates import Failure
-from .opened import Models, Opened
+from .opened import Models, Opened, challengers
 from .parts import parts
 from .prepare import Prepared, prepare, twice
 from .settings import Engine
@@ -41,6 +42,8 @@ from .telling import log, tell
 from .work import Version, Work, held, hold
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .scoring import Shard
 
 
@@ -97,9 +100,11 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
     job, stage = attempt.job, attempt.stages
     with stage("open") as facts:
         models = attempt.models = Models.open(job, folder)
+        attempt.rivals = challengers(job, models, folder)
         moment = attempt.as_of = AsOf.of(as_of, models.first.codes, job.spec.timezone)
         stage.about["as_of"] = str(moment)
         facts["bundle"] = models.name
+        alerts.check(job.spec.alerts, models.first)
         if moment.is_before(models.rows_until):
             log.warning(
                 "%s saw rows up to %s, after %s: how good such a forecast is, proves nothing.",
@@ -114,6 +119,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
         if (about := store.published(moment.key, run_id)) is not None:
             store.point(target)  # a run that was killed after its last rename had not come to this
             store.tidy(moment.key)
+            retention.apply(job, store)
             return Outcome("unchanged", target, about)
         ids = [name for part in found for name in part.all]
         with stage("gates") as facts:
@@ -127,8 +133,9 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
             place = store.workplace(moment.key, run_id)
         shards = _score(attempt, models, found, run_id, place)
         _within_budget(attempt, len(ids))
+        rival = _challenge(attempt, models, found, run_id, place)
         with writing(store.folder), stage("write") as facts:
-            staged, counts = _stage(attempt, models, ids, _zone(found), store, shards, place)
+            staged, counts = _stage(attempt, models, ids, _zone(found), store, shards, rival, place)
             facts |= counts
         for sink in job.spec.sinks:
             with stage("sink"):
@@ -138,6 +145,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
             store.publish(staged, about, moment.key, run_id)
             store.point(target)
             store.tidy(moment.key)
+        retention.apply(job, store)
     return Outcome("published", target, about)
 
 
@@ -183,7 +191,8 @@ def _identify(attempt: Attempt, models: Models, as_of: AsOf, found: Sequence[Pre
         "last": max(part.last for part in found if part.rows),
     }
     attempt.facts["counts"] = {"in": series}
-    about = [str(as_of), as_of.utc, models.digest, attempt.job.digest(), digest, attempt.versions]
+    rivals = {group: opened.manifest["digest"] for group, opened in attempt.rivals.items()}
+    about = [str(as_of), as_of.utc, models.digest, rivals, attempt.job.digest(), digest, attempt.versions]
     attempt.run_id = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     attempt.stages.about["run_id"] = attempt.run_id
     return attempt.run_id
@@ -239,7 +248,9 @@ def _score(attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: 
     from .scoring import score
 
     engine = attempt.job.spec.engine
-    shards = _shards(attempt, models, found, run_id, place)
+    versions: dict[str | None, Version] = {group: hold(opened) for group, opened in models.groups.items()}
+    versions[None] = hold(models.first)  # its series have a fallback
+    shards = _shards(attempt, models, versions, found, run_id, place / "shard")
     finished = {shard: shard.finished for shard in shards}
     missing = [shard for shard, failures in finished.items() if failures is None]
     if missing and engine.name == "inline":
@@ -256,29 +267,75 @@ def _score(attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: 
     return [shard.path for shard in shards]
 
 
-def _shards(attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: str, place: Path) -> list["Shard"]:
-    """Returns the shards of all parts, in order: a shard lies in one part, and has one model."""
+def _challenge(
+    attempt: Attempt, models: Models, found: Sequence[Prepared], run_id: str, place: Path
+) -> tuple[list[Path], "pa.Schema"] | None:
+    """Returns the files of the challenger's shards and their columns; None where there is no challenger, or it fails.
+
+    Nobody waits for its forecasts: what fails here is told, and the champion's are published.
+    """
+    if not attempt.rivals:
+        return None
+    from .scoring import schema, score
+
+    opened = next(iter(attempt.rivals.values()))
+    facts: dict[str, Any] = {"name": ", ".join(one.name for one in attempt.rivals.values()), "error": None}
+    attempt.facts["challenger"] = facts
+    try:
+        versions: dict[str | None, Version] = {group: hold(one) for group, one in attempt.rivals.items()}
+        shards = _shards(attempt, models, versions, found, run_id, place / "challenger")
+        with attempt.stages("challenge"), attempt.stages.live("challenger", len(shards)) as advance:
+            missing = [shard for shard in shards if shard.finished is None]
+            for _ in engines.each(score, missing, attempt.job.spec.engine):
+                advance()
+    except (ForecastError, KeyError, ValueError) as error:
+        log.warning("The challenger %s did not forecast: %s", facts["name"], error)
+        facts["error"] = str(error)
+        return None
+    return [shard.path for shard in shards], schema(opened, _zone(found))
+
+
+def _shards(
+    attempt: Attempt,
+    models: Models,
+    versions: Mapping[str | None, Version],
+    found: Sequence[Prepared],
+    run_id: str,
+    name: Path,
+) -> list["Shard"]:
+    """Returns the shards of all parts, in order: a shard lies in one part, and has one model.
+
+    Args:
+        versions: The bundle of each group; the series of others are left out.
+        name: What the files of the shards begin with.
+    """
     from .scoring import Shard
 
     size, zone, shards = attempt.job.spec.shard_size, _zone(found), list[Shard]()
-    versions = {group: hold(opened) for group, opened in models.groups.items()}
     stopped = {failure.unique_id for failure in attempt.failures}
     for part in found:
         of: dict[Version, list[str]] = {}
-        for name in part.ids:
-            group = models.group(name)
-            of.setdefault(versions[group] if group is not None else hold(models.first), []).append(name)
+        for unique_id in part.ids:
+            if (group := models.group(unique_id)) in versions:
+                of.setdefault(versions[group], []).append(unique_id)
         for version, names in of.items():
             for first in range(0, len(names), size):
                 ids = tuple(names[first : first + size])
-                path = place / f"shard-{len(shards):05d}.parquet"
+                path = name.with_name(f"{name.name}-{len(shards):05d}.parquet")
                 own = frozenset(stopped.intersection(ids))
                 shards.append(Shard(path, part.folder, ids, own, version, run_id, zone))
     return shards
 
 
 def _stage(
-    attempt: Attempt, models: Models, ids: list[str], zone: str, store: Store, shards: list[Path], place: Path
+    attempt: Attempt,
+    models: Models,
+    ids: list[str],
+    zone: str,
+    store: Store,
+    shards: list[Path],
+    rival: tuple[list[Path], "pa.Schema"] | None,
+    place: Path,
 ) -> tuple[Path, dict[str, int]]:
     """Writes all that is published into a folder that nobody looks into, and reads it again; returns it, and counts."""
     from .scoring import schema
@@ -299,7 +356,16 @@ def _stage(
     written = output.validate(forecasts, columns, by_model | fallback, targets, opened.steps)
     counts = {"in": len(ids), "ok": len(by_model), "fallback": len(fallback), "quarantined": len(failed)}
     attempt.count(counts, ids, _before(store, models), models.trained)
-    attempt.facts["outputs"] = [describe(path) for path in (forecasts, quarantine)]
+    made = [forecasts, quarantine]
+    if rival is not None:
+        made.append(staged / output.CHALLENGER)
+        output.write_forecasts(*rival, made[-1])
+    if wanted := attempt.job.spec.alerts:
+        found = alerts.raised(wanted, shards, columns)
+        attempt.facts["alerts"] = alerts.about(wanted, found)
+        made.append(staged / alerts.FILE)
+        output.write_shard(found, made[-1])
+    attempt.facts["outputs"] = [describe(path) for path in made]
     return staged, {"rows": written, **counts}
 
 

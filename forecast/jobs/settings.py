@@ -6,7 +6,7 @@ sinks: [{sqlite: forecasts.db, table: forecasts}]
 """
 
 import re
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -77,6 +77,50 @@ class SqliteSink(Spec):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
             raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
         return value
+
+
+class Alert(Spec):
+    """A threshold that a forecast should not cross unseen; see `alerts.py`.
+
+    Attributes:
+        name: Of the alert, in its table and the ping.
+        above: Raised by a forecast above it, where the last known value is not.
+        below: The same below it.
+        change: Whether thresholds are shares of the last known value: 0.05 is 5 % above it, -0.05 is 5 % below.
+        column: Of the forecasts: y_pred, or an end of an interval such as y_pred_lo_80.
+        target: By default all.
+        series: Names or patterns such as pump-*; by default all.
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    above: float | None = None
+    below: float | None = None
+    change: bool = False
+    column: str = "y_pred"
+    target: str | None = None
+    series: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.above is None and self.below is None:
+            raise ValueError(f"`above` or `below` must be given. Received: neither, for alert {self.name!r}")
+        return self
+
+
+class Retention(Spec):
+    """What is kept of what a job wrote; scores stay, and so does the run that CURRENT points to.
+
+    Attributes:
+        runs: Only so many runs, those of the latest as_of.
+        days: Only runs, and failures, that ended so many days ago or later.
+        answers: Of Yahoo's answers only so many for each ticker, the latest, and those that they do not replace.
+        answer_days: Only those that came so many days ago or later, and those that they do not replace.
+    """
+
+    runs: int | None = Field(default=None, ge=1)
+    days: float | None = Field(default=None, gt=0)
+    answers: int | None = Field(default=None, ge=1)
+    answer_days: float | None = Field(default=None, gt=0)
 
 
 class Training(Spec):

@@ -23,6 +23,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,27 @@ class Store:
         ]
         for path in (*work, self.failed / key, self.failed / UNKNOWN):
             shutil.rmtree(path, ignore_errors=True)
+
+    def prune(self, runs: int | None, since: datetime | None) -> list[str]:
+        """Removes old runs and failures, never the one that counts; returns the names of those removed.
+
+        Args:
+            runs: How many of the latest as_of stay; None for all.
+            since: When those that stay ended, at the earliest; None for any time.
+        """
+        now, found = self.current(), self.all()
+        published = [about for about in found if about["status"] == "published"]
+        late = published if runs is None else published[-runs:]
+        fresh = [about for about in found if since is None or datetime.fromisoformat(about["finished"]) >= since]
+        stays = {about["folder"] for about in late if about in fresh} | {str(now)}
+        stays |= {about["folder"] for about in fresh if about["status"] != "published"}
+        gone = [Path(about["folder"]) for about in found if about["folder"] not in stays]
+        for path in gone:
+            away = self.work / f"removed-{path.name}"
+            shutil.rmtree(away, ignore_errors=True)
+            os.rename(path, away)
+            shutil.rmtree(away, ignore_errors=True)
+        return [path.name for path in gone]
 
     def point(self, folder: Path) -> bool:
         """Makes a published run the one that counts, unless one of a later as_of does; returns whether it was moved."""

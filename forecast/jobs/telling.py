@@ -131,6 +131,10 @@ def write_metrics(path: Path, about: dict[str, Any]) -> None:
             ("series", "Series of the last run.", f',state="{state}"', number)
             for state, number in about["counts"].items()
         ),
+        *(
+            ("alerts", "Alerts that the forecasts of the last run raised.", f',alert="{_label(name)}"', number)
+            for name, number in (about["alerts"] or {"by_name": {}})["by_name"].items()
+        ),
     ]
     lines: list[str] = []
     for name, about_it, labels, value in rows:
@@ -144,6 +148,11 @@ def write_metrics(path: Path, about: dict[str, Any]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
+def _label(text: str) -> str:
+    """Returns a text as the value of a label."""
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
 def _last_success(path: Path) -> float | None:
     try:
         found = re.search(r"^forecast_job_last_success_timestamp_seconds\{.*\} (\S+)$", path.read_text(), re.MULTILINE)
@@ -153,7 +162,7 @@ def _last_success(path: Path) -> float | None:
 
 
 def _ping(url: str, about: dict[str, Any]) -> None:
-    names = ("job", "as_of", "status", "exit_code", "run_id", "counts", "seconds", "message")
+    names = ("job", "as_of", "status", "exit_code", "run_id", "counts", "alerts", "seconds", "message")
     body = json.dumps({name: about[name] for name in names}).encode()
     url = url.replace("{status}", about["status"]).replace("{exit_code}", str(about["exit_code"]))
     try:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from . import alerts
 from .clock import AsOf
 from .config import Job
-from .opened import Opened
+from .opened import Models, challengers
 from .parts import parts
 from .rows import panel_of
 from .store import Store
@@ -23,7 +24,9 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
         ForecastError: Of the kind that a run would end with.
     """
     job = job if isinstance(job, Job) else Job.read(job)
-    opened = Opened.of(job, folder)
+    models = Models.open(job, folder)
+    opened, rivals = models.first, challengers(job, models, folder)
+    alerts.check(job.spec.alerts, opened)
     moment = AsOf.of(as_of, opened.codes, job.spec.timezone)
     first = parts(job)[0]
     panel, missing = panel_of(job, opened, moment, first.sources[0], *first.names[:1])
@@ -31,13 +34,14 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
     return {
         "job": job.spec.name,
         "as_of": str(moment),
-        "bundle": opened.name,
+        "bundle": models.name,
+        **({"challenger": ", ".join(one.name for one in rivals.values())} if rivals else {}),
         "model": opened.manifest["model"],
         "source": job.source,
         "data": str(panel),
         "missing": [name for name, _ in missing],
         "columns": list(opened.pipeline.needs(panel.columns)),
-        "cold": len(set(panel.ids) - set(opened.pipeline.ids_)),
+        "cold": len(set(panel.ids) - models.trained),
         "steps": opened.steps,
         "levels": list(opened.levels),
         "may_fail": job.spec.max_failed.among(len(panel.ids) + len(missing)),

@@ -14,7 +14,8 @@
 
 Every answer reaches from the day it was asked for until the day it came, so it holds every split that its own rows
 were adjusted by. Answers are therefore joined and compared as traded: the newest wins over all days it covers, and a
-later split is not a revision. Files are only ever added, each under its final name at once. No network is used here.
+later split is not a revision. Files are added, each under its final name at once, and never changed; `prune` removes
+old ones. No network is used here.
 
 Source: CRSP's adjustment factors, https://www.crsp.org (Data Descriptions Guide, "Adjusted Data"); Yahoo follows them:
 https://help.yahoo.com/kb/SLN28256.html
@@ -167,7 +168,7 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 class SnapshotStore:
-    """A folder of answers that only ever grows.
+    """A folder of answers, none of which ever changes.
 
     Args:
         folder: Made with the first answer.
@@ -239,6 +240,26 @@ class SnapshotStore:
         if newest is None or covered is None:
             return None
         return History(newest, covered, pd.concat(pieces[::-1]).sort_index())
+
+    def prune(self, symbol: str, keep: int | None, since: pd.Timestamp | None) -> int:
+        """Removes answers that are old and replaced by a later one that reaches back as far; returns how many.
+
+        Args:
+            keep: How many of the latest stay; None for any number.
+            since: When those that stay came, at the earliest; None for any time.
+        """
+        gone = 0
+        for folder in sorted((self.folder / f"symbol={quote(symbol, safe='')}").glob("interval=*")):
+            entries = [_entry(path) for path in sorted(folder.glob("*.parquet"))][::-1]
+            reach = None
+            for n, entry in enumerate(entries):  # the newest first
+                old = (keep is not None and n >= keep) or (since is not None and entry.fetched_at < since)
+                if old and reach is not None and reach <= entry.start:
+                    entry.path.unlink(missing_ok=True)
+                    gone += 1
+                else:
+                    reach = entry.start if reach is None else min(reach, entry.start)
+        return gone
 
     def revisions(self, as_of: pd.Timestamp | None = None) -> pd.DataFrame:
         """Returns every revision recorded by `as_of`: `ds, column, before, after, symbol, interval, fetched_*`."""

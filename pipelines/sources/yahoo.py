@@ -142,7 +142,7 @@ def load(
                 "A Yahoo symbol consists of letters, digits and . - = ^ & _, several are separated by commas. "
                 f"Received: {symbol!r} in {locator!r}"
             )
-    kept = SnapshotStore(options.store or Path(os.environ.get("FORECAST_HOME") or "~/.cache/keras-forecast") / "yahoo")
+    kept = _store(options.store)
     frames: dict[str, pd.DataFrame] = {}
     without: dict[str, str] = {}
     for symbol in symbols:
@@ -156,6 +156,29 @@ def load(
     frame = _together(frames, options, several=len(symbols) > 1)
     frame.attrs["missing"] = without
     return frame
+
+
+def prune(
+    locator: str, *, keep: int | None = None, since: datetime.datetime | None = None, store: str | None = None
+) -> int:
+    """Removes old answers of some symbols from the store; returns how many.
+
+    An answer goes that is not one of the last `keep`, or came before `since`, and only where a later one that stays
+    reaches back as far. What was known before it came can then no longer be read.
+
+    Args:
+        locator: Symbols, as for `load`.
+        keep: How many of the latest stay at least.
+        since: When those that stay came.
+        store: As for `load`.
+    """
+    symbols = dict.fromkeys(part.strip().upper() for part in locator.split(","))
+    kept = _store(store)
+    return sum(kept.prune(symbol, keep, None if since is None else pd.Timestamp(since)) for symbol in symbols)
+
+
+def _store(folder: str | None) -> SnapshotStore:
+    return SnapshotStore(folder or Path(os.environ.get("FORECAST_HOME") or "~/.cache/keras-forecast") / "yahoo")
 
 
 def _one(symbol: str, options: Options, store: SnapshotStore, first: bool) -> pd.DataFrame:
