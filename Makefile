@@ -13,8 +13,8 @@ quickstart: $(VENV)/.ready
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-# The long sweeps, too.
-test-all: $(VENV)/.ready-test
+# The long sweeps, too, and a Ray cluster of this machine.
+test-all: $(VENV)/.ready-all
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/.ready-dev
@@ -42,6 +42,10 @@ $(VENV)/.ready: $(VENV)/bin/python setup.cfg pyproject.toml
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.ready-all: $(VENV)/.ready-test
+	$(BIN)/python -m pip install --quiet --editable ".[test,ray]"
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-test

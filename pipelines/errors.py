@@ -68,6 +68,12 @@ class WorkerLost(ForecastError, RuntimeError):
     exit_code = 75
 
 
+class SinkAway(ForecastError, RuntimeError):
+    """A database that is to take forecasts is away, or went away meanwhile."""
+
+    exit_code = 75
+
+
 class ConfigError(ForecastError, ValueError):
     """A setting is wrong, or two settings disagree."""
 

@@ -10,8 +10,9 @@
     max_failed: {fraction: 0.02, floor: 10}
     ping: ${PING_URL}/{exit_code}
 
-Paths are relative to the job file. `${NAME}` stands for a variable of the environment in `ping`, which is a secret, and
-nowhere else: what decides the numbers stands in the file.
+Paths are relative to the job file. `${NAME}` stands for a variable of the environment in `ping`, in the URL of a `sql:`
+source and in that of a `sql` sink, which are secrets or hold one, and nowhere else: what decides the numbers stands in
+the file.
 """
 
 import hashlib
@@ -35,9 +36,7 @@ from .. import bundle
 from ..config import read_config
 from . import settings
 from .cron import Cron
-from .settings import Alert, Engine, Gates, MaxFailed, Retention, SqliteSink, Training
-
-SECRETS = ("ping",)
+from .settings import Alert, Engine, Gates, MaxFailed, Retention, SqliteSink, SqlSink, Training
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -87,7 +86,7 @@ class JobSpec(Spec):
     partitioned: bool = False
     engine: Engine = Engine()
     shard_size: int = Field(default=2_000, ge=1)
-    sinks: tuple[SqliteSink, ...] = ()
+    sinks: tuple[SqliteSink | SqlSink, ...] = ()
     alerts: tuple[Alert, ...] = ()
     retention: Retention = Retention()
     metrics: str | None = None
@@ -101,6 +100,11 @@ class JobSpec(Spec):
                 f"`name` must be letters, digits, '.', '_' and '-', not '.' or '-' first. Received: {value!r}"
             )
         return value
+
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _of_a_kind(cls, value: Any) -> Any:
+        return tuple(map(_sink, value)) if isinstance(value, list | tuple) else value
 
     @field_validator("timezone")
     @classmethod
@@ -155,6 +159,16 @@ class JobSpec(Spec):
         if value is not None and not re.match(r"https?://[^/\s]", value.get_secret_value()):
             raise ValueError("`ping` must begin with http:// or https://. What was received is a secret.")
         return value
+
+
+def _sink(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    if ("sqlite" in value) == ("sql" in value):
+        raise ValueError(
+            f"A sink must name `sqlite`, a file, or `sql`, a database's URL. Received: {', '.join(map(str, value))}"
+        )
+    return SqlSink.of(dict(value)) if "sql" in value else SqliteSink.of(dict(value))
 
 
 @dataclass(frozen=True)
@@ -238,7 +252,8 @@ def variables(path: str | os.PathLike[str]) -> tuple[str, ...]:
         ConfigError: The file cannot be read.
     """
     settings = read_config(os.fspath(path))
-    return tuple(dict.fromkeys(found for name in SECRETS for found in _VARIABLE.findall(str(settings.get(name, "")))))
+    texts = [settings.get(name) for name in ("ping", "source", "sinks")]
+    return tuple(dict.fromkeys(found for text in texts for found in _VARIABLE.findall(str(text or ""))))
 
 
 def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +262,7 @@ def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: It stands elsewhere, or there is no such variable.
     """
-    return {name: _filled(value) if name in SECRETS else _plain(value, name) for name, value in settings.items()}
+    return {name: _filled(value) if name == "ping" else _plain(value, name) for name, value in settings.items()}
 
 
 def _filled(value: Any) -> Any:
@@ -264,9 +279,11 @@ def _filled(value: Any) -> Any:
 
 def _plain(value: Any, where: str) -> Any:
     if isinstance(value, str) and _VARIABLE.search(value):
+        if where == "sinks.sql" or (where == "source" and value.startswith("sql:")):
+            return value  # `pipelines/databases.py` fills it in where a connection is made, and nobody sees it
         raise ConfigError(
-            f"`${{NAME}}` may stand in {', '.join(SECRETS)} only, because what decides the numbers stands in the job "
-            f"file. Received: {value!r} in `{where}`. Write the value itself."
+            "`${NAME}` may stand in ping, in a sql: source and in a sink's sql only, because what decides the numbers "
+            f"stands in the job file. Received: {value!r} in `{where}`. Write the value itself."
         )
     if isinstance(value, Mapping):
         return {name: _plain(item, f"{where}.{name}") for name, item in value.items()}

@@ -9,7 +9,7 @@
     score     65  more series than may fail; 75 workers that die                    (shards, through the engine)
     challenge     nothing: what fails here is told, and the run goes on
     write     78  the output folder
-    sink      75  somebody else writes; 78  the database does not take the rows
+    sink      75  somebody else writes, or the database is away; 78  the database does not take the rows
               0   "published"
 
 Until the last rename, nothing that others read has changed.
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError, ForecastError, Locked
 
-from . import alerts, engines, output, retention, sqlite
+from . import alerts, engines, output, retention, sinks
 from .about import NAMED, Attempt
 from .clock import AsOf
 from .config import Job
@@ -139,7 +139,7 @@ def _run(attempt: Attempt, store: Store, as_of: str | None, folder: Path | None)
             facts |= counts
         for sink in job.spec.sinks:
             with stage("sink"):
-                sqlite.replace(job.sink_path(sink), sink.table, job.spec.name, str(moment), staged / output.FORECASTS)
+                sinks.replace(job, sink, str(moment), staged / output.FORECASTS)
         with writing(store.folder):
             about = attempt.about("published")
             store.publish(staged, about, moment.key, run_id)

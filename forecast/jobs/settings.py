@@ -74,9 +74,7 @@ class SqliteSink(Spec):
     @field_validator("table")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
-            raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
-        return value
+        return _named(value)
 
 
 class Alert(Spec):
@@ -121,6 +119,33 @@ class Retention(Spec):
     days: float | None = Field(default=None, gt=0)
     answers: int | None = Field(default=None, ge=1)
     answer_days: float | None = Field(default=None, gt=0)
+
+
+class SqlSink(Spec):
+    """A table of any database that SQLAlchemy knows that gets the forecasts, too.
+
+    Attributes:
+        sql: The database's URL, such as postgresql+psycopg://user:${PGPASSWORD}@host/name, or ${DATABASE_URL}.
+        table: The table, or schema.table; it is made where there is none. Rows of the same job and as_of are replaced.
+    """
+
+    sql: str
+    table: str = "forecasts"
+
+    @field_validator("table")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        schema, dot, table = value.rpartition(".")
+        if dot:
+            _named(schema)
+        _named(table)
+        return value
+
+
+def _named(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
+        raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
+    return value
 
 
 class Training(Spec):

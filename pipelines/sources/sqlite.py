@@ -10,37 +10,13 @@ in a query stands for the option `as_of`, a text such as 2024-01-05 or 2024-01-0
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
-import pydantic
 
-from ..errors import ConfigError, DataError, SourceError, UnknownName
-from ..spec import Spec
-from . import _layouts
-from ._table import Table
+from ..errors import ConfigError, SourceError, UnknownName
+from . import _query
 
 EXAMPLES = ("sqlite:prices.db?table=prices", "sqlite:prices.db?query=SELECT unique_id, ds, y FROM prices")
-
-
-class Options(Spec):
-    """The options behind the question mark."""
-
-    table: str | None = None
-    query: str | None = None
-    as_of: str | None = None
-    id_col: str | None = None
-    time_col: str | None = None
-    text: Literal["refuse", "keep"] = "refuse"
-
-    @pydantic.model_validator(mode="after")
-    def _one_of_both(self) -> "Options":
-        if (self.table is None) == (self.query is None):
-            raise ValueError(
-                "Give `table` or `query`, one of them, such as sqlite:prices.db?table=prices. Received: "
-                f"table={self.table!r}, query={self.query!r}"
-            )
-        return self
 
 
 def load(
@@ -78,21 +54,14 @@ def load(
         [1.5]
     """
     given = {"table": table, "query": query, "as_of": as_of, "id_col": id_col, "time_col": time_col, "text": text}
-    options = Options.of({name: value for name, value in given.items() if value is not None})
+    options = _query.Options.of({name: value for name, value in given.items() if value is not None})
     path = Path(locator).expanduser()
     if not path.is_file():
         raise SourceError(f"A database must be a file. Received: {path}, which is none. Name the file.")
-    frame = _ask(path, options)
-    where = options.table or "the query"
-    if frame.empty:
-        raise DataError(f"A table must hold rows. Received: none from {where} of {path.name}.")
-    found = Table(frame, path.name, lambda row: f"row {row + 1} of {where} in {path.name}")
-    frame = _layouts.rows(found, id_col=options.id_col, time_col=options.time_col, text=options.text)
-    frame.attrs["notes"] = found.notes
-    return frame
+    return _query.rows(_ask(path, options), path.name, options)
 
 
-def _ask(path: Path, options: Options) -> pd.DataFrame:
+def _ask(path: Path, options: _query.Options) -> pd.DataFrame:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             query = options.query

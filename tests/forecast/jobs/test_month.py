@@ -93,7 +93,7 @@ def test_a_month_of_forecasts_is_scored_as_truth_arrives_and_a_doubling_is_seen_
     mine = found.rows[found.rows["known"] == HORIZON].set_index(["unique_id", "as_of"])["error"]
     by_hand = table.set_index(["unique_id", "as_of"])["error"].reindex(mine.index)
     np.testing.assert_allclose(mine, by_hand, rtol=0, atol=5e-5)  # dollars; a panel keeps seven digits of a price
-    assert found.plot().get_title(loc="left").startswith("nightly_stocks: error of 21 published forecasts")
+    assert found.plot().get_title().startswith("nightly_stocks: error of 21 published forecasts")
 
 
 def forecasts_by_hand(path, prices):

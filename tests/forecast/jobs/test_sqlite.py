@@ -76,9 +76,9 @@ def test_a_database_that_takes_no_rows_publishes_nothing(job, tmp_path, monkeypa
                 connection.execute("PRAGMA max_page_count = 3")
                 return connection
 
-            monkeypatch.setattr("forecast.jobs.sqlite.sqlite3.connect", small)
+            monkeypatch.setattr("forecast.jobs.sinks.sqlite.sqlite3.connect", small)
         else:
-            monkeypatch.setattr("forecast.jobs.sqlite.PATIENCE", 0.05)
+            monkeypatch.setattr("forecast.jobs.sinks.sqlite.PATIENCE", 0.05)
             other = stack.enter_context(contextlib.closing(sqlite3.connect(database, isolation_level=None)))
             other.execute("BEGIN IMMEDIATE")
         kind = Locked if fault == "another writer" else ConfigError

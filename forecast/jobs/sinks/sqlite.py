@@ -1,11 +1,6 @@
-"""Forecasts in a table of a SQLite database, replaced in one transaction.
+"""Forecasts in a table of a SQLite database, by the standard library.
 
-    job      as_of        unique_id  target  ds                   ...  y_pred
-    nightly  2024-01-04   AAPL       Close   2024-01-05 00:00:00  ...  ...       stays
-    nightly  2024-01-05   AAPL       Close   2024-01-08 00:00:00  ...  ...       deleted and inserted, together
-
-Stamps are text that SQLite's date functions read, with their offset where they have a zone. A column that the table
-lacks, as of other levels, is added. A run that is killed meanwhile leaves the table as it was.
+Stamps are text that SQLite's date functions read, with their offset where they have a zone.
 """
 
 import contextlib
