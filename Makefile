@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-all lint format benchmark clean
+.PHONY: quickstart test test-all lint format benchmark peers clean
 
 quickstart: $(VENV)/.ready
 	$(BIN)/forecast quickstart
@@ -29,8 +29,16 @@ format: $(VENV)/.ready-dev
 benchmark: $(VENV)/.ready-test
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
+# Other libraries, to be measured beside; they ask for older pandas, so they have an environment of their own.
+peers: .venv-peers/.ready
+
+.venv-peers/.ready: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

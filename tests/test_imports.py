@@ -113,3 +113,15 @@ def test_a_device_needs_nothing_of_this_project():
 
 def test_the_converter_process_needs_nothing_of_this_project():
     assert roots(imports("forecast.export._child")) <= {"flatbuffers", "numpy", "tensorflow", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_process_of_our_own_starts_keras_without_what_it_can_do_without(own):
+    code = (
+        "import sys; from forecast._keras import load_keras, own_process\n"
+        f"if {own}: own_process()\n"
+        "load_keras(); print('sklearn' in sys.modules, 'matplotlib' in sys.modules)\n"
+        "import matplotlib.pyplot, sklearn; print(sklearn.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(not own), str(not own), "sklearn"]

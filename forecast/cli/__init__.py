@@ -9,6 +9,7 @@ import typer
 
 from pipelines.errors import ForecastError
 
+from .._keras import own_process
 from . import (
     audit,
     backtest,
@@ -59,6 +60,8 @@ app.add_typer(job.app, name="job")
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command and exits: 0 for success, 2 for wrong usage, else the code of the error's kind."""
+    if arguments is None:
+        own_process()
     try:
         app(arguments)
     except ForecastError as error:

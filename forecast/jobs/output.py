@@ -85,20 +85,23 @@ def validate(path: Path, schema: pa.Schema, ids: Collection[str], targets: int, 
     """
     if not pq.read_schema(path).equals(schema):
         raise RuntimeError(f"{path} must have the columns {schema.names}. Received: {pq.read_schema(path).names}.")
-    table = pq.read_table(path, columns=["unique_id", "target", "step", "y_pred"])
-    keys = table.select(["unique_id", "target", "step"]).group_by(["unique_id", "target", "step"]).aggregate([])
-    wrong = {
-        "rows": len(table) != len(ids) * targets * steps,
-        "rows that come twice": len(keys) != len(table),
-        "series": set(pc.unique(table["unique_id"]).to_pylist()) != set(ids),
-        "forecasts that are no numbers": not pc.all(
-            pc.is_finite(table["y_pred"]), min_count=0, skip_nulls=False
-        ).as_py(),
-    }
-    if any(wrong.values()):
-        found = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
-        raise RuntimeError(f"{path} must hold what was computed. Received: other {found}.")
-    return len(table)
+    rows, seen, wrong, key = 0, set[str](), set[str](), ["unique_id", "target", "step"]
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):  # a series lies in one, so that memory holds one at a time
+            table = file.read_row_group(number, columns=[*key, "y_pred"])
+            own = set(pc.unique(table["unique_id"]).to_pylist())
+            if seen & own or len(table.select(key).group_by(key).aggregate([])) != len(table):
+                wrong.add("rows that come twice")
+            if not pc.all(pc.is_finite(table["y_pred"]), min_count=0, skip_nulls=False).as_py():
+                wrong.add("forecasts that are no numbers")
+            rows, seen = rows + len(table), seen | own
+    if rows != len(ids) * targets * steps:
+        wrong.add("rows")
+    if seen != set(ids):
+        wrong.add("series")
+    if wrong:
+        raise RuntimeError(f"{path} must hold what was computed. Received: other {', '.join(sorted(wrong))}.")
+    return rows
 
 
 def ids_of(folder: Path) -> set[str] | None:

@@ -14,6 +14,7 @@ the units of the forecast, by the value at its cutoff as it reads now and as it 
 
 import json
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.stats import norm
 
 from pipelines.sources import split_locator
 
@@ -113,7 +113,7 @@ def scored(table: pd.DataFrame, truth: pd.DataFrame, restated: bool = False) -> 
     if ends is not None:
         low, high, level = table[ends[0]], table[ends[1]], ends[2]
         held = ((table["y"] >= low) & (table["y"] <= high)).astype(float).where(known & low.notna())
-        deviation = (high - low) / (2 * norm.ppf(0.5 + level / 200))
+        deviation = (high - low) / (2 * NormalDist().inv_cdf(0.5 + level / 200))
     first = table["step"] == 1
     miss = (table["y"] - table["y_pred"]).where(first)
     z = miss / deviation.where(deviation > 0)

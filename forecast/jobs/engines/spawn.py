@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 from pipelines.errors import ForecastError
 
+from ..._keras import own_process
 from ..settings import Engine
 from . import Alone, count, lost
 
@@ -102,6 +103,7 @@ class _Worker:
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    own_process()
     while True:
         try:
             task = pipe.recv()
