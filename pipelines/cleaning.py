@@ -121,7 +121,7 @@ def clean(panel: Panel, spec: CleaningSpec | None = None) -> tuple[Panel, Cleani
     spec = spec or CleaningSpec()
     report = CleaningReport(notes=list(panel.notes))
     changed: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for s in range(len(panel.ids)):
+    for s in np.flatnonzero(~_spotless(panel)).tolist():
         span = panel.rows(s)
         before = panel.ds[span], panel.values[span]
         after = _clean_one(panel, s, *before, spec, report)
@@ -129,6 +129,24 @@ def clean(panel: Panel, spec: CleaningSpec | None = None) -> tuple[Panel, Cleani
             changed[s] = after
     _suggest_calendar(panel, report)
     return (_rebuilt(panel, changed) if changed else panel), report
+
+
+def _spotless(panel: Panel) -> np.ndarray:
+    """Returns the series in which there is nothing to clean, all looked at together `(S,)`: most of thousands are such.
+
+    Every value is finite, and every stamp one fixed step after the one before. Where a clock change may move the days
+    of a series, it is left to a closer look.
+    """
+    fixed = {one: one.step or 0 for one in set(panel.calendars) if one.step and (one.step < DAY or not one.zone)}
+    counts = np.diff(panel.offsets)
+    steps = np.array([fixed.get(one, 0) for one in panel.calendars], np.int64)  # (S,)
+    good = np.isfinite(panel.values).all(axis=1)
+    good[1:] &= np.diff(panel.ds) == np.repeat(steps, counts)[1:]
+    firsts = panel.offsets[:-1][counts > 0]
+    good[firsts] = np.isfinite(panel.values[firsts]).all(axis=1)  # it follows another series' last
+    spotless = np.zeros(len(counts), bool)
+    spotless[counts > 0] = np.logical_and.reduceat(good, firsts) if len(firsts) else True
+    return spotless & (steps > 0)
 
 
 def _suggest_calendar(panel: Panel, report: CleaningReport) -> None:

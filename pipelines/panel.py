@@ -253,13 +253,15 @@ class Panel:
                 np.load(path / f"{name}.npy", mmap_mode=None if name == "offsets" else "r", allow_pickle=False)
                 for name in _FILES
             )
+            pairs = [(code, zone) for code, zone in about["calendars"]]
+            made = {pair: Calendar(*pair) for pair in set(pairs)}  # few, of thousands of series
             panel = cls(
                 ids=tuple(about["ids"]),
                 offsets=offsets,
                 ds=ds,
                 values=values,
                 columns=tuple(about["columns"]),
-                calendars=tuple(Calendar(*pair) for pair in about["calendars"]),
+                calendars=tuple(made[pair] for pair in pairs),
                 unit=about["unit"],
                 notes=tuple(about["notes"]),
             )

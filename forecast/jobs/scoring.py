@@ -123,6 +123,8 @@ def forecasts(shard: Shard, bundle: Held) -> pa.Table:
 
     frames, refused = isolate(panel.take(good), forecast) if good else ([], [])
     skipped = [name for frame in frames for name in frame.attrs["skipped"]]
+    for frame in frames:
+        frame.attrs.clear()  # pandas would copy them, thousands of names, with each column that is taken out
     failed = [Failure(name, "score", "no_window", _NO_WINDOW) for name in skipped]
     failed += [Failure(name, "score", _reason(error), str(error)) for name, error in refused]
     lost = shard.stopped | {failure.unique_id for failure in failed}
