@@ -75,9 +75,9 @@ def sizes(series: int) -> list[int]:
     return [series // 10, series, series * 10]
 
 
-def in_a_process(call: str, *values: Any) -> None:
-    """Calls a function of this file in a process of its own: the peak of a child counts that of its parent."""
-    code = f"import sys, batch; batch.{call}(*(int(v) if v.isdigit() else v for v in sys.argv[1:]))"
+def in_a_process(call: str, *values: Any, module: str = "batch") -> None:
+    """Calls a function of a module here in a process of its own: the peak of a child counts that of its parent."""
+    code = f"import sys, {module}; {module}.{call}(*(int(v) if v.isdigit() else v for v in sys.argv[1:]))"
     subprocess.run([sys.executable, "-c", code, *map(str, values)], cwd=Path(__file__).parent, check=True)
 
 

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from pipelines.errors import ConfigError, WorkerLost
 from pipelines.registry import Registry
 
+from ..._keras import own_process
 from ..settings import Engine
 
 registry = Registry(__name__, "engine")
@@ -57,12 +58,20 @@ def each(function: Callable[[T], R], tasks: Sequence[T], engine: Engine) -> Iter
 
 @dataclass(frozen=True)
 class Alone:
-    """A function as a worker calls it: with one thread for itself, since its neighbours use the other cores."""
+    """A function as a worker calls it: with one thread for itself, since its neighbours use the other cores.
+
+    Attributes:
+        function: What is called.
+        own: Whether the worker was started for this run, and nobody else works in it.
+    """
 
     function: Callable[[Any], Any]
+    own: bool = False
 
     def __call__(self, task: Any) -> Any:
         _one_thread()
+        if self.own:
+            own_process()
         return self.function(task)
 
 

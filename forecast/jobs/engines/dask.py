@@ -24,7 +24,7 @@ def run(function: Callable[[T], R], tasks: Sequence[T], engine: Engine) -> Itera
     with client(engine, len(tasks)) as dask:
         from distributed import KilledWorker, as_completed
 
-        futures = dask.map(Alone(function), tasks, pure=False)
+        futures = dask.map(Alone(function, own=engine.address is None), tasks, pure=False)
         try:
             for future in as_completed(futures):
                 yield future.result()

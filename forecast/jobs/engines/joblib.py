@@ -26,7 +26,8 @@ def run(function: Callable[[T], R], tasks: Sequence[T], engine: Engine) -> Itera
             before = len(left)
             workers = max(2, count(engine, len(left)))  # of one, joblib makes none: it would be this process
             parallel = joblib.Parallel(workers, return_as="generator_unordered", batch_size=1)
-            answers = parallel(joblib.delayed(_numbered)(Alone(function), *pair) for pair in list(left.items()))
+            alone = Alone(function, own=engine.backend == "loky")
+            answers = parallel(joblib.delayed(_numbered)(alone, *pair) for pair in list(left.items()))
             try:
                 for number, answer in answers:
                     yield answer

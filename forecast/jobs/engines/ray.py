@@ -26,7 +26,7 @@ def run(function: Callable[[T], R], tasks: Sequence[T], engine: Engine) -> Itera
     with cluster(engine, len(tasks)):
         import ray
 
-        alone = Alone(function)
+        alone = Alone(function, own=engine.address is None)
 
         @ray.remote(num_cpus=1, max_retries=engine.retries)
         def do(task: T) -> R:

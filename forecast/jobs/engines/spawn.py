@@ -20,7 +20,6 @@ from typing import Any, TypeVar, cast
 
 from pipelines.errors import ForecastError
 
-from ..._keras import own_process
 from ..settings import Engine
 from . import Alone, count, lost
 
@@ -38,7 +37,7 @@ def run(function: Callable[[T], R], tasks: Sequence[T], engine: Engine) -> Itera
         while waiting or busy:
             while waiting and len(busy) < size:
                 task, deaths = waiting.popleft()
-                worker = idle.pop() if idle else _Worker(Alone(function))
+                worker = idle.pop() if idle else _Worker(Alone(function, own=True))
                 worker.give(task)
                 busy[worker.pipe] = worker, task, deaths
             for pipe in wait(list(busy)):
@@ -103,7 +102,6 @@ class _Worker:
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    own_process()
     while True:
         try:
             task = pipe.recv()
