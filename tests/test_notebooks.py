@@ -19,12 +19,14 @@ SILENT = {
     "02_recurrent_models.ipynb": {"settings", "four"},
     "03_int8_on_device.ipynb": {"settings"},
     "04_backtest_honestly.ipynb": {"settings"},
+    "08_nightly_job.ipynb": {"settings"},
 }
 PICTURES = {
     "01_first_forecast.ipynb": 5,
     "02_recurrent_models.ipynb": 2,
     "03_int8_on_device.ipynb": 1,
     "04_backtest_honestly.ipynb": 5,
+    "08_nightly_job.ipynb": 2,
 }
 
 # An absolute path of two parts or more, on Linux, macOS or Windows; neither a URL nor a closing tag.
