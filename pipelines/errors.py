@@ -8,6 +8,7 @@
     |  `- RateLimited       it asks us to come back later                            75
     |- Locked               another run holds the lock              (RuntimeError)   75
     |- WorkerLost           processes that work for us die          (RuntimeError)   75
+    |- SinkAway             a database that takes forecasts is away (RuntimeError)   75
     |- ConfigError          a setting is wrong, or two disagree     (ValueError)     78
     |- UnknownName          no such model, source, target, version  (LookupError)    78
     |- BundleError          a bundle is incomplete, changed, or unsafe to load       78

@@ -365,6 +365,7 @@ def test_the_list_shows_scores_beside_naive_and_what_is_broken(folder):
         "score": 1.25,
         "naive": 1.5,
         "bytes": size,
+        "aliases": [],
         "state": "ok",
     }
     assert list(bad) == list(good)
