@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10  # a server that does not answer is away
 PAUSES = (0.5, 2.0)  # seconds before another try to connect
 
+_PASSWORD = re.compile(r"([\w+.-]+://[^:/@?]*):([^@/]*)@")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -37,6 +38,26 @@ def variables(url: str) -> list[str]:
         ['PGPASSWORD']
     """
     return _VARIABLE.findall(url)
+
+
+def check_secret(url: str) -> str:
+    """Returns a URL that holds no password, or a variable in its place.
+
+    Raises:
+        ConfigError: A password is written out.
+
+    Example:
+        >>> check_secret("postgresql+psycopg://ada:${PGPASSWORD}@db/prices")
+        'postgresql+psycopg://ada:${PGPASSWORD}@db/prices'
+    """
+    found = _PASSWORD.match(url)
+    if found and found[2] and not _VARIABLE.search(found[2]):
+        raise ConfigError(
+            "The password of a database must stand in the environment, because run.json and bundles keep where rows "
+            f"came from. Received: one that is written out, for {found[1]}:***@{url[found.end() :].partition('?')[0]}. "
+            "Write ${PGPASSWORD} in its place, and set the variable."
+        )
+    return url
 
 
 def filled(url: str) -> URL:
@@ -56,12 +77,7 @@ def filled(url: str) -> URL:
         ) from None
     if whole:
         return made
-    if made.password is not None and not _VARIABLE.search(made.password):
-        raise ConfigError(
-            "The password of a database must stand in the environment, because run.json and bundles keep where rows "
-            f"came from. Received: one that is written out, for {made.render_as_string()}. Write ${{PGPASSWORD}} in "
-            "its place, and set the variable."
-        )
+    check_secret(url)
     parts = {name: getattr(made, name) for name in ("username", "password", "host", "database")}
     found: dict[str, Any] = {name: _VARIABLE.sub(lambda v: _value(v[1]), text) for name, text in parts.items() if text}
     return made.set(**found)

@@ -29,6 +29,7 @@ from urllib.parse import urlencode
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipelines import sources
+from pipelines.databases import check_secret
 from pipelines.errors import ConfigError, did_you_mean
 from pipelines.spec import Spec
 
@@ -105,6 +106,13 @@ class JobSpec(Spec):
     @classmethod
     def _of_a_kind(cls, value: Any) -> Any:
         return tuple(map(_sink, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("source")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if value.startswith("sql:"):
+            check_secret(value.removeprefix("sql:"))
+        return value
 
     @field_validator("timezone")
     @classmethod

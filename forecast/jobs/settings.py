@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.databases import check_secret
 from pipelines.errors import did_you_mean
 from pipelines.spec import Spec
 
@@ -131,6 +132,11 @@ class SqlSink(Spec):
 
     sql: str
     table: str = "forecasts"
+
+    @field_validator("sql")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        return check_secret(value)
 
     @field_validator("table")
     @classmethod

@@ -39,6 +39,8 @@ def read(tmp_path):
         ({"ping": "ftp://x"}, r"`ping` must begin with http"),
         ({"sinks": [{"sqlite": "x.db", "table": "a; drop"}]}, r"`sinks\.table` must be letters"),
         ({"sinks": [{"sql": "x", "sqlite": "y"}]}, "A sink must name `sqlite`, a file, or `sql`, a database's URL"),
+        ({"sinks": [{"sql": "postgresql://a:hunter2@db/x"}]}, r"must stand in the environment.*//a:\*\*\*@db/x"),
+        ({"source": "sql:postgresql://a:hunter2@db/x?table=y"}, r"must stand in the environment.*//a:\*\*\*@db/x"),
         ({"sinks": [{"sqlite": "x.db", "tabel": "x"}]}, r"has no setting 'tabel'\. Did you mean 'table'\?"),
         (
             {"source": "${HOME}/rows.csv"},
