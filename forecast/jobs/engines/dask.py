@@ -55,7 +55,11 @@ def client(engine: Engine, tasks: int) -> Iterator[Any]:
             workers = count(engine, tasks)
             address = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0, host="127.0.0.1"
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=0,
+                    host="127.0.0.1",
                 )
             )
         try:
