@@ -12,12 +12,12 @@ Needs the extra `sql`.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from .environment import filled, variables
 from .errors import ConfigError, ForecastError
 
 if TYPE_CHECKING:
@@ -27,17 +27,6 @@ CONNECT_SECONDS = 10  # a server that does not answer is away
 PAUSES = (0.5, 2.0)  # seconds before another try to connect
 
 _PASSWORD = re.compile(r"([\w+.-]+://[^:/@?]*):([^@/]*)@")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-def variables(url: str) -> list[str]:
-    """Returns the variables of the environment that a URL asks for.
-
-    Example:
-        >>> variables("postgresql+psycopg://ada:${PGPASSWORD}@db/prices")
-        ['PGPASSWORD']
-    """
-    return _VARIABLE.findall(url)
 
 
 def check_secret(url: str) -> str:
@@ -51,7 +40,7 @@ def check_secret(url: str) -> str:
         'postgresql+psycopg://ada:${PGPASSWORD}@db/prices'
     """
     found = _PASSWORD.match(url)
-    if found and found[2] and not _VARIABLE.search(found[2]):
+    if found and found[2] and not variables(found[2]):
         raise ConfigError(
             "The password of a database must stand in the environment, because run.json and bundles keep where rows "
             f"came from. Received: one that is written out, for {found[1]}:***@{url[found.end() :].partition('?')[0]}. "
@@ -60,16 +49,16 @@ def check_secret(url: str) -> str:
     return url
 
 
-def filled(url: str) -> URL:
+def _made(url: str) -> URL:
     """Returns a URL with its variables filled in.
 
     Raises:
         ConfigError: It is no URL, a variable is missing, or a password is written out.
     """
     sqlalchemy = _sqlalchemy()
-    whole = _VARIABLE.fullmatch(url)
+    whole = [f"${{{name}}}" for name in variables(url)] == [url]
     try:
-        made: URL = sqlalchemy.make_url(_value(whole[1]) if whole else url)
+        made: URL = sqlalchemy.make_url(filled(url) if whole else url)
     except sqlalchemy.exc.ArgumentError:
         raise ConfigError(
             "A database must be named by a URL, such as postgresql+psycopg://user:${PGPASSWORD}@host/name. Received: "
@@ -79,18 +68,8 @@ def filled(url: str) -> URL:
         return made
     check_secret(url)
     parts = {name: getattr(made, name) for name in ("username", "password", "host", "database")}
-    found: dict[str, Any] = {name: _VARIABLE.sub(lambda v: _value(v[1]), text) for name, text in parts.items() if text}
+    found: dict[str, Any] = {name: filled(text) for name, text in parts.items() if text}
     return made.set(**found)
-
-
-def _value(name: str) -> str:
-    try:
-        return os.environ[name]
-    except KeyError:
-        raise ConfigError(
-            f"`${{{name}}}` must be a variable of the environment. Received: none of this name. Set it where the job "
-            "is started; a scheduler does not read your shell's settings."
-        ) from None
 
 
 @contextlib.contextmanager
@@ -125,7 +104,7 @@ def _connection(engine: Engine, url: str, away: type[ForecastError]) -> Connecti
 
 
 def _engine(url: str) -> Engine:
-    sqlalchemy, made = _sqlalchemy(), filled(url)
+    sqlalchemy, made = _sqlalchemy(), _made(url)
     options: dict[str, Any] = {}
     if made.get_backend_name() in ("postgresql", "mysql", "mariadb"):
         options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}

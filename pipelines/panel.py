@@ -167,6 +167,22 @@ class Panel:
         firsts = np.maximum(self.offsets[:-1], self.offsets[1:] - rows)
         return self._with_rows(list(map(slice, firsts.tolist(), self.offsets[1:].tolist())))
 
+    def late(self, series: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
+        """Returns the last rows of some series, by number, `(S, W, C)`; NaN before their first, and for the infinite.
+
+        Example:
+            >>> hours = pd.date_range("2024-01-01", periods=2, freq="h")
+            >>> panel = Panel.from_frame(pd.DataFrame({"y": [1.0, 2.0]}, index=hours))
+            >>> panel.late([0], 3)[..., 0]
+            array([[nan,  1.,  2.]], dtype=float32)
+        """
+        which = np.asarray(series, np.int64)
+        at = self.offsets[1:][which, None] - rows + np.arange(rows)  # (S, W)
+        values: np.ndarray = self.values[np.maximum(at, 0)]
+        values[at < self.offsets[:-1][which, None]] = np.nan
+        values[np.isinf(values)] = np.nan
+        return values
+
     def _with_rows(self, spans: Sequence[slice]) -> "Panel":
         """Returns the panel whose series hold these rows of this one, one span for each series."""
         return replace(

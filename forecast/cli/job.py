@@ -208,8 +208,7 @@ def score(
         check_picture(plot, "--plot")
     found = jobs.score(job, as_of, folder=folder)
     if plot is not None:
-        axes: Any = found.plot()
-        axes.figure.savefig(plot, dpi=120, bbox_inches="tight")
+        found.save_plot(plot)
     if as_json:
         show_json(found.about())
         return

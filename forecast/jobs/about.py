@@ -81,9 +81,7 @@ class Attempt:
             "as_of_utc": None if as_of is None else _iso(as_of.utc / 1e9),
             **self.ended(status, error),
             "stages": self.stages.seconds,
-            "bundle": None
-            if models is None
-            else {"name": models.name, "digest": models.digest, "rows_until": models.rows_until},
+            "bundle": None if models is None else models.about(),
             "seed": None if models is None else models.first.config.seed,
             "config": {"digest": self.job.digest(), **self.job.spec.model_dump(mode="json", exclude={"ping"})},
             "versions": self.versions,

@@ -24,7 +24,7 @@ from ..text import aligned, number
 from . import drift, output, truth
 from .clock import AsOf
 from .config import Job
-from .opened import Models
+from .opened import Models, Opened
 from .store import Store, writing
 
 if TYPE_CHECKING:
@@ -92,6 +92,12 @@ class Accuracy:
 
         return plot_realised(self, ax=ax)
 
+    def save_plot(self, path: Path) -> None:
+        """Draws it into a file, and shows it nowhere."""
+        from ..plotting import _style as style
+
+        style.save(self.plot(style.unseen_axes()), path)
+
 
 def score(job: Job | str | Path, as_of: str | None = None, *, folder: Path | None = None) -> Accuracy:
     """Scores all stored forecasts of a job whose truth is known.
@@ -110,8 +116,8 @@ def score(job: Job | str | Path, as_of: str | None = None, *, folder: Path | Non
     store, models = Store(job.output), Models.open(job, folder)
     moment = AsOf.of(as_of, models.first.codes, job.spec.timezone)
     runs = _runs(store, moment)
-    rows = _scored(job, store, models, moment, runs, output.FORECASTS)
-    return summary(job, str(moment), runs, rows, _scored(job, store, models, moment, runs, output.CHALLENGER))
+    rows, challenger = _scored(job, store, models.first, moment, runs)
+    return _summary(job.spec.name, str(moment), runs, rows, challenger)
 
 
 def _runs(store: Store, as_of: AsOf) -> list[dict[str, Any]]:
@@ -129,44 +135,52 @@ def _runs(store: Store, as_of: AsOf) -> list[dict[str, Any]]:
     return [latest[key] for key in sorted(latest)]
 
 
-def _scored(job: Job, store: Store, models: Models, as_of: AsOf, runs: list[dict[str, Any]], file: str) -> pd.DataFrame:
-    """Returns the scores of one table of each run; those in which nothing waits are taken as they were kept."""
-    tables, todo = dict[str, pd.DataFrame](), dict[str, tuple[dict[str, Any], pd.DataFrame, Path]]()
+def _scored(
+    job: Job, store: Store, opened: Opened, as_of: AsOf, runs: list[dict[str, Any]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns the scores of all runs, and of their challengers; those in which nothing waits are taken as kept."""
+    found, new = dict[tuple[str, str], pd.DataFrame](), dict[tuple[str, str], pd.DataFrame]()
+    place = store.folder / truth.SCORES
     for run in runs:
-        path = store.folder / truth.SCORES / f"{run['run_id']}.{file}"
-        about = truth.about(path)
-        complete = about is not None and not about["waiting"] and about["truth_until"] <= as_of.utc
-        if complete or (about is not None and not run["folder"]):
-            tables[run["run_id"]] = pd.read_parquet(path)
-        elif (made := Path(run["folder"]) / file).is_file():
-            todo[run["run_id"]] = (run, truth.forecasts(made), path)
-    if todo:
+        for file in (output.FORECASTS, output.CHALLENGER):
+            key = run["run_id"], file
+            path = place / ".".join(key)
+            about = truth.about(path)
+            complete = about is not None and not about["waiting"] and about["truth_until"] <= as_of.utc
+            if complete or (about is not None and not run["folder"]):
+                found[key] = pd.read_parquet(path)
+            elif run["folder"] and (made := Path(run["folder"]) / file).is_file():
+                new[key] = truth.forecasts(made)
+    if new:
         with writing(store.folder):
-            (store.folder / truth.SCORES).mkdir(exist_ok=True)
-        since = min(int(table["cutoff"].min()) for _, table, _ in todo.values())
-        known = truth.truths(job, models.first, as_of, since)
-        for name, (run, table, path) in todo.items():
-            one = truth.scored(table, known, truth.is_restated(job))
-            waiting = int((one["steps"] - one["known"]).sum())
-            about = {key: run[key] for key in ("run_id", "as_of", "as_of_utc", "finished", "drift")}
-            with writing(store.folder):
-                truth.keep(path, one, {**about, "waiting": waiting, "truth_until": as_of.utc})
-            tables[name] = one
+            place.mkdir(exist_ok=True)
+        known = truth.truths(job, opened, as_of, min(int(table["cutoff"].min()) for table in new.values()))
+    by_id = {run["run_id"]: run for run in runs}
+    for key, table in new.items():
+        found[key] = one = truth.scored(table, known, truth.is_restated(job))
+        about = {name: by_id[key[0]][name] for name in ("run_id", "as_of", "as_of_utc", "finished", "drift")}
+        about |= {"waiting": int((one["steps"] - one["known"]).sum()), "truth_until": as_of.utc}
+        with writing(store.folder):
+            truth.keep(place / ".".join(key), one, about)
+    return _joined(runs, found, output.FORECASTS), _joined(runs, found, output.CHALLENGER)
+
+
+def _joined(runs: list[dict[str, Any]], found: dict[tuple[str, str], pd.DataFrame], file: str) -> pd.DataFrame:
+    """Returns the scores of one table of each run as one, by time."""
     parts = [
-        tables[run["run_id"]].assign(as_of=run["as_of"], as_of_utc=run["as_of_utc"], run_id=run["run_id"])
+        found[run["run_id"], file].assign(**{name: run[name] for name in _RUN})
         for run in runs
-        if run["run_id"] in tables
+        if (run["run_id"], file) in found
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*truth.COLUMNS, *_RUN])
 
 
-def summary(
-    job: str | Job, as_of: str, runs: list[dict[str, Any]], rows: pd.DataFrame, challenger: pd.DataFrame
+def _summary(
+    job: str, as_of: str, runs: list[dict[str, Any]], rows: pd.DataFrame, challenger: pd.DataFrame
 ) -> Accuracy:
     """Returns what scored rows amount to."""
-    name = job if isinstance(job, str) else job.spec.name
     rows = rows.merge(_scales(rows), on=_KEY, how="left")
-    alarms, step = _alarms(rows), overlap(rows)
+    alarms, step = _alarms(rows), _overlap(rows)
     good = rows[(rows["source"] == "model") & (rows["known"] > 0)]
     in_units = good.assign(**{kind: good[kind] / good["scale"] for kind in _NAMES})
     cutoffs = pd.DataFrame({"as_of": [run["as_of"] for run in runs], "run_id": [run["run_id"] for run in runs]})
@@ -190,7 +204,7 @@ def summary(
     series["ratio"] = series["error"] / series["naive"].where(series["naive"] > 0)
     series = series.sort_values("ratio", ascending=False).reset_index()
     verdicts = tuple(_verdict(str(target), part, step) for target, part in good.groupby("target"))
-    return Accuracy(name, as_of, rows, challenger, cutoffs, series, alarms, verdicts, step)
+    return Accuracy(job, as_of, rows, challenger, cutoffs, series, alarms, verdicts, step)
 
 
 def _scales(rows: pd.DataFrame) -> pd.DataFrame:
@@ -199,13 +213,11 @@ def _scales(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(scale=found["scale"].where(found["scale"] > 0))
 
 
-def overlap(rows: pd.DataFrame) -> int:
+def _overlap(rows: pd.DataFrame) -> int:
     """Returns how many successive cutoffs have forecasts that overlap, at most."""
     spans = rows.groupby("as_of_utc").agg(cutoff=("cutoff", "max"), last=("last", "max")).sort_index()
     cutoffs = np.sort(spans["cutoff"].to_numpy())
-    later = np.searchsorted(cutoffs, spans["last"].to_numpy(), side="left") - np.searchsorted(
-        cutoffs, spans["cutoff"].to_numpy(), side="left"
-    )
+    later = np.searchsorted(cutoffs, spans["last"]) - np.searchsorted(cutoffs, spans["cutoff"])
     return max(1, int(later.max(initial=1)))
 
 

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import UnknownName
 
-from ..evaluation.intervals import level_name
 from .opened import Opened
 from .settings import Alert
 
@@ -40,8 +39,7 @@ def check(alerts: Sequence[Alert], opened: Opened) -> None:
     Raises:
         UnknownName: There is no such column or target.
     """
-    ends = [f"y_pred_{end}_{level_name(level)}" for level in opened.levels for end in ("lo", "hi")]
-    numbers, targets = ["y_pred", *ends], opened.pipeline.spec.targets
+    numbers, targets = ["y_pred", *opened.ends], opened.pipeline.spec.targets
     for alert in alerts:
         if alert.column not in numbers:
             raise UnknownName.of("column of the forecasts", alert.column, numbers)

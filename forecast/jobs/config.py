@@ -28,7 +28,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from pipelines import sources
+from pipelines import environment, sources
 from pipelines.databases import check_secret
 from pipelines.errors import ConfigError, did_you_mean
 from pipelines.spec import Spec
@@ -40,7 +40,6 @@ from .cron import Cron
 from .settings import Alert, Engine, Gates, MaxFailed, Retention, SqliteSink, SqlSink, Training
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 class JobSpec(Spec):
@@ -261,7 +260,7 @@ def variables(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     settings = read_config(os.fspath(path))
     texts = [settings.get(name) for name in ("ping", "source", "sinks")]
-    return tuple(dict.fromkeys(found for text in texts for found in _VARIABLE.findall(str(text or ""))))
+    return tuple(dict.fromkeys(found for text in texts for found in environment.variables(str(text or ""))))
 
 
 def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,23 +269,14 @@ def _with_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: It stands elsewhere, or there is no such variable.
     """
-    return {name: _filled(value) if name == "ping" else _plain(value, name) for name, value in settings.items()}
-
-
-def _filled(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    missing = [name for name in _VARIABLE.findall(value) if name not in os.environ]
-    if missing:
-        raise ConfigError(
-            f"`${{{missing[0]}}}` must be a variable of the environment. Received: none of this name. Set it where the "
-            "job is started; a scheduler does not read your shell's settings."
-        )
-    return _VARIABLE.sub(lambda found: os.environ[found[1]], value)
+    return {
+        name: environment.filled(value) if name == "ping" and isinstance(value, str) else _plain(value, name)
+        for name, value in settings.items()
+    }
 
 
 def _plain(value: Any, where: str) -> Any:
-    if isinstance(value, str) and _VARIABLE.search(value):
+    if isinstance(value, str) and environment.variables(value):
         if where == "sinks.sql" or (where == "source" and value.startswith("sql:")):
             return value  # `pipelines/databases.py` fills it in where a connection is made, and nobody sees it
         raise ConfigError(

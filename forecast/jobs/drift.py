@@ -28,7 +28,7 @@ BINS = 10
 LIMIT = 1.0  # of PSI
 REFERENCE = 8  # lookbacks
 FEWEST = 20, 50  # rows that can be compared: late, and before
-BLOCK = 2_000  # series at once
+BLOCK = 2_000  # series looked at at once
 K, H = 0.5, 8.0  # of CUSUM, in deviations
 SIZE = np.sqrt(2 / np.pi), np.sqrt(1 - 2 / np.pi)  # mean and deviation of |z|
 
@@ -44,23 +44,15 @@ def population(panel: Panel, opened: Opened) -> np.ndarray:
     rows = late * (1 + REFERENCE) + 1
     result = np.zeros(len(panel.ids))
     for first in range(0, len(panel.ids), BLOCK):
-        some = slice(first, first + BLOCK)
+        some = np.arange(first, min(first + BLOCK, len(panel.ids)))
+        last = panel.late(some, rows)  # (S, W, C)
         for column in columns:
-            values = last_rows(panel, np.arange(len(panel.ids))[some], rows, column)
+            values = last[..., column].astype(np.float64)
             if config.scaling.method == "log":
                 values = np.log(np.where(values > 0, values, np.nan))
             seen = np.diff(values, axis=1) if config.normalize != "none" else values[:, 1:]
             result[some] = np.maximum(result[some], psi(seen[:, -late:], seen[:, :-late]))
     return result
-
-
-def last_rows(panel: Panel, some: np.ndarray, rows: int, column: int) -> np.ndarray:
-    """Returns the last rows of a column of some series, by number, `(S, W)`; NaN before their first."""
-    firsts, ends = panel.offsets[:-1][some], panel.offsets[1:][some]
-    at = ends[:, None] - rows + np.arange(rows)
-    values: np.ndarray = panel.values[np.maximum(at, 0), column].astype(np.float64)
-    values[(at < firsts[:, None]) | ~np.isfinite(values)] = np.nan
-    return values
 
 
 def psi(late: np.ndarray, before: np.ndarray) -> np.ndarray:

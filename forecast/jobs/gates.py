@@ -34,10 +34,9 @@ from pipelines.panel import Panel
 from . import drift
 from .clock import AsOf
 from .config import Gates
+from .drift import BLOCK
 from .opened import Opened
 from .rows import Read
-
-BLOCK = 2_000  # series looked at at once
 
 T = TypeVar("T")
 
@@ -165,22 +164,13 @@ def _as_cleaned(panel: Panel, opened: Opened, gates: Gates, as_of: AsOf) -> Iter
     window = max(lookback, *(2 * season_length(opened, calendar) for calendar in set(panel.calendars)), 2)
     for first in range(0, len(panel.ids), BLOCK):
         some = range(first, min(first + BLOCK, len(panel.ids)))
-        values = _late(panel, some, window)  # (S, W, C)
+        values = panel.late(some, window)  # (S, W, C)
         yield from _about_values(panel.ids[first:], values, columns, lookback, gates)
 
 
 def season_length(opened: Opened, calendar: Calendar) -> int:
     """Returns rows per season: the bundle's setting, or what is usual for the calendar."""
     return opened.config.season_length or calendar.season_length
-
-
-def _late(panel: Panel, some: range, rows: int) -> np.ndarray:
-    """Returns the last rows of some series `(S, W, C)`; NaN before their first."""
-    ends, firsts = panel.offsets[1:][some.start : some.stop], panel.offsets[:-1][some.start : some.stop]
-    at = ends[:, None] - rows + np.arange(rows)  # (S, W)
-    values = panel.values[np.maximum(at, 0)]
-    values[at < firsts[:, None]] = np.nan
-    return values
 
 
 def _about_values(

@@ -17,7 +17,6 @@ import numpy as np
 from pipelines.panel import Panel
 
 from ..evaluation.baselines import seasonal_naive
-from .drift import last_rows
 
 
 def naive_forecasts(
@@ -45,7 +44,7 @@ def naive_forecasts(
         column = panel.column(name)
         for m in np.unique(lengths):
             some = np.flatnonzero((lengths == m) & (rows > 0))
-            values = last_rows(panel, some, int(m), column)  # (S, m)
+            values = panel.late(some, int(m))[..., column].astype(np.float64)  # (S, m)
             last[some, k], season[some, :, k] = values[:, -1], values[:, (ahead - 1) % m]
             for s in some[np.isnan(values).any(axis=1)]:
                 series = panel.values[panel.rows(s), column].astype(np.float64)

@@ -16,6 +16,7 @@ from pipelines.pipeline import DataPipeline
 
 from .. import bundle
 from ..config import ForecastConfig
+from ..evaluation.intervals import level_name
 from ..rolling import check_steps
 from ..uncertainty import Intervals, wanted
 from . import groups
@@ -78,6 +79,11 @@ class Opened:
         """Frequencies and exchanges of the training rows."""
         codes: list[str] = self.manifest["data"]["calendars"]
         return codes
+
+    @property
+    def ends(self) -> list[str]:
+        """The columns of the ends of intervals, level by level."""
+        return [f"y_pred_{end}_{level_name(level)}" for level in self.levels for end in ("lo", "hi")]
 
     @property
     def name(self) -> str:

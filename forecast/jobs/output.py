@@ -33,8 +33,8 @@ _QUARANTINE = pa.schema(
 )
 
 
-def write_shard(table: pa.Table, path: Path) -> None:
-    """Writes the table of a shard: whole, or not at all."""
+def write(table: pa.Table, path: Path) -> None:
+    """Writes a table: whole, or not at all."""
     temporary = path.with_suffix(".tmp")
     try:
         pq.write_table(table, temporary)
@@ -45,8 +45,8 @@ def write_shard(table: pa.Table, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def shard_metadata(path: Path) -> dict[bytes, bytes] | None:
-    """Returns the metadata of a finished shard; None where it is not there, or not whole."""
+def metadata(path: Path) -> dict[bytes, bytes] | None:
+    """Returns the metadata of a table that was written; None where it is not there, or not whole."""
     try:
         found: dict[bytes, bytes] = pq.read_schema(path).metadata
     except (OSError, pa.ArrowException):

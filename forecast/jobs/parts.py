@@ -6,6 +6,7 @@ source: prices/**/*.parquet                  with `partitioned: true`: some file
                                              part 0: a.parquet b.parquet | part 1: c.parquet | ...
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -31,6 +32,10 @@ class Part:
     number: int
     sources: tuple[str, ...]
     names: tuple[str, ...] = ()
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Yields each locator, and what to call its only series; "" for the source's own name."""
+        return zip(self.sources, self.names or ("",) * len(self.sources), strict=True)
 
 
 def parts(job: Job) -> list[Part]:

@@ -61,7 +61,7 @@ def prepare(work: Work, part: Part) -> Prepared:
     """
     opened, found = held(work.version).opened, list[Read]()
     panels, failures, drifted = list[Panel](), list[gates.Failure](), dict[str, float]()
-    for source, called in zip(part.sources, part.names or [""] * len(part.sources), strict=True):
+    for source, called in part.named():
         one = read(work.job, opened, work.as_of, source, called)
         cleaned, failed, unlike = gates.check(one, opened, work.job.spec.gates, work.as_of)
         found.append(one)

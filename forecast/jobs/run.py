@@ -364,7 +364,7 @@ def _stage(
         found = alerts.raised(wanted, shards, columns)
         attempt.facts["alerts"] = alerts.about(wanted, found)
         made.append(staged / alerts.FILE)
-        output.write_shard(found, made[-1])
+        output.write(found, made[-1])
     attempt.facts["outputs"] = [describe(path) for path in made]
     return staged, {"rows": written, **counts}
 

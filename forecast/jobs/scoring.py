@@ -27,7 +27,6 @@ from pipelines.panel import Panel
 from pipelines.windows import WindowIndex
 
 from ..evaluation.frames import long_frame
-from ..evaluation.intervals import level_name
 from ..rolling import roll
 from ..uncertainty import bars
 from . import output
@@ -68,7 +67,7 @@ class Shard:
     @property
     def finished(self) -> list[Failure] | None:
         """Who failed while it was scored; None where its file is not there, or is not whole, or is of other series."""
-        metadata = output.shard_metadata(self.path)
+        metadata = output.metadata(self.path)
         if metadata is None or metadata.get(_SERIES) != _names(self.ids):
             return None
         return failures_in(metadata)
@@ -77,7 +76,6 @@ class Shard:
 def schema(opened: Opened, zone: str) -> pa.Schema:
     """Returns the columns of the forecasts; stamps carry the zone of the rows, where they have one."""
     stamp = pa.timestamp("ns", tz=zone or None)
-    ends = [f"y_pred_{end}_{level_name(level)}" for level in opened.levels for end in ("lo", "hi")]
     return pa.schema(
         [
             ("unique_id", pa.string()),
@@ -91,7 +89,7 @@ def schema(opened: Opened, zone: str) -> pa.Schema:
             ("source", pa.string()),
             ("y_pred", pa.float64()),
             *((name, pa.float64()) for name in NAIVE),
-            *((name, pa.float64()) for name in ends),
+            *((name, pa.float64()) for name in opened.ends),
         ]
     )
 
@@ -105,7 +103,7 @@ def score(shard: Shard) -> list[Failure]:
     """Forecasts a shard and writes its file; returns the series that failed meanwhile."""
     table = forecasts(shard, held(shard.version))
     with writing(shard.path.parent):
-        output.write_shard(table, shard.path)
+        output.write(table, shard.path)
     return failures_in(table.schema.metadata)
 
 

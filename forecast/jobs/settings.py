@@ -61,6 +61,12 @@ class MaxFailed(Spec):
         return max(int(self.fraction * series), min(self.floor, series // 2))
 
 
+def _named(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
+        raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
+    return value
+
+
 class SqliteSink(Spec):
     """A table of a SQLite database that gets the forecasts, too.
 
@@ -76,6 +82,32 @@ class SqliteSink(Spec):
     @classmethod
     def _plain(cls, value: str) -> str:
         return _named(value)
+
+
+class SqlSink(Spec):
+    """A table of any database that SQLAlchemy knows that gets the forecasts, too.
+
+    Attributes:
+        sql: The database's URL, such as postgresql+psycopg://user:${PGPASSWORD}@host/name, or ${DATABASE_URL}.
+        table: The table, or schema.table; it is made where there is none. Rows of the same job and as_of are replaced.
+    """
+
+    sql: str
+    table: str = "forecasts"
+
+    @field_validator("sql")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        return check_secret(value)
+
+    @field_validator("table")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        schema, dot, table = value.rpartition(".")
+        if dot:
+            _named(schema)
+        _named(table)
+        return value
 
 
 class Alert(Spec):
@@ -120,38 +152,6 @@ class Retention(Spec):
     days: float | None = Field(default=None, gt=0)
     answers: int | None = Field(default=None, ge=1)
     answer_days: float | None = Field(default=None, gt=0)
-
-
-class SqlSink(Spec):
-    """A table of any database that SQLAlchemy knows that gets the forecasts, too.
-
-    Attributes:
-        sql: The database's URL, such as postgresql+psycopg://user:${PGPASSWORD}@host/name, or ${DATABASE_URL}.
-        table: The table, or schema.table; it is made where there is none. Rows of the same job and as_of are replaced.
-    """
-
-    sql: str
-    table: str = "forecasts"
-
-    @field_validator("sql")
-    @classmethod
-    def _no_secret(cls, value: str) -> str:
-        return check_secret(value)
-
-    @field_validator("table")
-    @classmethod
-    def _plain(cls, value: str) -> str:
-        schema, dot, table = value.rpartition(".")
-        if dot:
-            _named(schema)
-        _named(table)
-        return value
-
-
-def _named(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
-        raise ValueError(f"`table` must be letters, digits and _, not a digit first. Received: {value!r}")
-    return value
 
 
 class Training(Spec):

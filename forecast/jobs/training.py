@@ -240,10 +240,10 @@ def _draft(recipe: Training, base: Path) -> Opened:
 def _rows(job: Job, draft: Opened, as_of: AsOf) -> Panel:
     """Returns the cleaned rows of all series that pass the gates."""
     panels, failures, series = list[Panel](), list[gates.Failure](), 0
+    open_gates = job.spec.gates.replace(freshness=None, future=False, drift=None)
     for part in parts(job):
-        for source, called in zip(part.sources, part.names or [""] * len(part.sources), strict=True):
+        for source, called in part.named():
             one = read(job, draft, as_of, source, called)
-            open_gates = job.spec.gates.replace(freshness=None, future=False, drift=None)
             cleaned, failed, _ = gates.check(one, draft, open_gates, as_of)
             lost = {failure.unique_id for failure in failed}
             panels.append(cleaned.take([s for s, name in enumerate(cleaned.ids) if name not in lost]))

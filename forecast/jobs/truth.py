@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.sources import split_locator
+from pipelines import sources
 
 from . import output
 from .clock import AsOf
@@ -40,7 +40,6 @@ COLUMNS = (
     *("error", "naive", "seasonal_naive", "held", "miss", "z"),
 )
 
-_RESTATED = ("yahoo",)  # sources that change what they said of earlier rows, all by one ratio
 _ABOUT = b"run"
 
 
@@ -55,7 +54,7 @@ def truths(job: Job, opened: Opened, as_of: AsOf, since: int) -> pd.DataFrame:
     """
     found = []
     for part in parts(job):
-        for source, called in zip(part.sources, part.names or [""] * len(part.sources), strict=True):
+        for source, called in part.named():
             panel = read(job, opened, as_of, source, called).panel
             late = panel.ds >= since
             ids = np.repeat(np.arange(len(panel.ids)), np.diff(panel.offsets))[late]
@@ -139,19 +138,19 @@ def _ends(columns: list[str]) -> tuple[str, str, float] | None:
 
 def is_restated(job: Job) -> bool:
     """Returns whether a job's source rewrites earlier rows, all by one ratio."""
-    return split_locator(job.spec.source)[0] in _RESTATED
+    return getattr(sources.registry.load(sources.split_locator(job.source)[0]), "RESTATES", False)
 
 
 def keep(path: Path, table: pd.DataFrame, run: dict[str, Any]) -> None:
     """Writes the scores of a run, with what is known of it: whole, or not at all."""
     kept = pa.Table.from_pandas(table, preserve_index=False)
-    output.write_shard(kept.replace_schema_metadata({_ABOUT: json.dumps(run).encode()}), path)
+    output.write(kept.replace_schema_metadata({_ABOUT: json.dumps(run).encode()}), path)
 
 
 def about(path: Path) -> dict[str, Any] | None:
     """Returns what is known of the run that was scored; None where its scores are not there, or damaged."""
     try:
-        found: dict[str, Any] = json.loads(pq.read_schema(path).metadata[_ABOUT])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        found: dict[str, Any] = json.loads((output.metadata(path) or {})[_ABOUT])
+    except (KeyError, ValueError):
         return None
     return found

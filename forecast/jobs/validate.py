@@ -28,8 +28,7 @@ def validate(job: Job | str | Path, as_of: str | None = None, *, folder: Path | 
     opened, rivals = models.first, challengers(job, models, folder)
     alerts.check(job.spec.alerts, opened)
     moment = AsOf.of(as_of, opened.codes, job.spec.timezone)
-    first = parts(job)[0]
-    panel, missing = panel_of(job, opened, moment, first.sources[0], *first.names[:1])
+    panel, missing = panel_of(job, opened, moment, *next(parts(job)[0].named()))
     Store(job.output).probe()
     return {
         "job": job.spec.name,

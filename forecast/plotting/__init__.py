@@ -95,8 +95,7 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
 
 def write(forecaster: Forecaster, path: str | Path, kind: str = "forecast", **options: Any) -> None:
     """Draws a picture into a file, and shows it nowhere; arguments and errors as for `draw`."""
-    axes: Any = draw(forecaster, kind, ax=style.unseen_axes(), **options)
-    axes.figure.savefig(path, dpi=120, bbox_inches="tight")
+    style.save(draw(forecaster, kind, ax=style.unseen_axes(), **options), path)
 
 
 def plot_forecast(

@@ -142,9 +142,8 @@ def plot_parity(
 
 def parity_png(*arrays: Any, **options: Any) -> bytes:
     """Returns the picture of `plot_parity` as a PNG file, and shows it nowhere."""
-    axes: Any = plot_parity(*arrays, **options, ax=_sized(style.unseen_axes()))
     file = io.BytesIO()
-    axes.figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
+    style.save(plot_parity(*arrays, **options, ax=_sized(style.unseen_axes())), file, format="png")
     return file.getvalue()
 
 

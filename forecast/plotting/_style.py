@@ -76,6 +76,11 @@ def unseen_axes() -> Axes:
     return figure.add_subplot(facecolor="white")
 
 
+def save(ax: Any, file: Any, **options: Any) -> None:
+    """Writes the figure of Axes into a file: by its ending where `options` say no `format`."""
+    ax.figure.savefig(file, dpi=120, bbox_inches="tight", **options)
+
+
 def line(
     ax: Axes,
     x: np.ndarray,

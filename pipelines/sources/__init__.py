@@ -22,6 +22,8 @@ The template for another source, `pipelines/sources/mine.py`:
 
 Options that a job gives to a source that takes them: `as_of`, an instant in UTC after which nothing was known (a run of
 an earlier day only); `missing="skip"`, to leave out names that it has nothing of: {name: why} in `attrs["missing"]`.
+Beside `load` a source may have `RESTATES = True`, where earlier rows are rewritten later, all by one ratio; and
+`prune`, where it keeps answers: see `yahoo`.
 """
 
 import hashlib

@@ -47,6 +47,7 @@ from . import _yahoo_client as client
 from ._snapshots import EVER, PRICES, History, SnapshotStore, adjusted, as_traded
 
 EXAMPLES = ("yahoo:AAPL", "yahoo:AAPL,MSFT?start=2015-01-01&end=2020-01-01", "yahoo:^GSPC?offline=true")
+RESTATES = True  # a split halves all rows before it
 
 _SYMBOL = re.compile(r"(?=.*[A-Z0-9])[A-Z0-9.^=&_-]{1,32}")
 _UNITS = {"USD": "dollars", "EUR": "euros", "GBP": "pounds", "GBp": "pence"}
