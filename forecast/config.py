@@ -57,7 +57,8 @@ class TrainingSpec(Spec):
         epochs: At most so many passes over the training windows.
         batch_size: Windows per step.
         learning_rate: Adam's.
-        loss: "mse", "mae", "huber", or the name of any other Keras loss.
+        loss: "mse", "mae", "huber", or the name of any other Keras loss; "pinball" for a network of quantiles, which
+            is what "auto" chooses there, and "mse" elsewhere.
         patience: Epochs without a better validation loss until training stops; the best weights come back.
         clip_norm: Gradients are scaled down to this norm; off where not given.
         clip_value: Each gradient is clipped to this size; off where not given.
@@ -66,7 +67,7 @@ class TrainingSpec(Spec):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    loss: str = "mse"
+    loss: str = "auto"
     patience: int = Field(default=5, ge=1)
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
@@ -86,6 +87,10 @@ class ForecastConfig(Spec):
         past: Other columns that are known up to the cutoff.
         known: Other columns that are known ahead.
         static: Columns that are the same in all rows of a series.
+        quantiles: Which the network answers with, such as `[0.1, 0.5, 0.9]`, never crossing; 0.5 is added where it is
+            not among them, and is the forecast.
+        bounds: Lowest and highest value that a forecast may take, in original units; `[0, null]` for what cannot be
+            negative. What lies beyond is brought to the bound, which never takes it further from what happens.
         features: Computed columns, such as "RSI(14)" or "day_of_week".
         freq: A pandas frequency; inferred where not given.
         calendar: An exchange's code, or one for each series by its name.
@@ -113,6 +118,8 @@ class ForecastConfig(Spec):
     past: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    bounds: tuple[float | None, float | None] = (None, None)
     features: tuple[str, ...] = ()
     freq: str | None = None
     calendar: str | dict[str, str] | None = None
@@ -137,6 +144,33 @@ class ForecastConfig(Spec):
     def _method(cls, value: Any) -> Any:
         return {"method": value} if isinstance(value, str) else value
 
+    @field_validator("quantiles")
+    @classmethod
+    def _ascending(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        wrong = [q for q in quantiles if not 0 < q < 1]
+        if wrong:
+            raise ValueError(
+                f"`quantiles` must be numbers above 0 and below 1. Received: {wrong[0]:g}. Write 90 % as 0.9."
+            )
+        return tuple(sorted({*quantiles, 0.5})) if quantiles else ()
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+        low, high = bounds
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"`bounds` must be a lower and a higher number. Received: {low:g} and {high:g}.")
+        return bounds
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> "ForecastConfig":
+        if bool(self.quantiles) != (self.training.loss == "pinball") and self.training.loss != "auto":
+            raise ValueError(
+                f"`training.loss` must be 'pinball' for a network of quantiles, and only for one. Received: "
+                f"{self.training.loss!r} with quantiles {list(self.quantiles)}. Leave it out."
+            )
+        return self
+
     @property
     def window(self) -> WindowSpec:
         """Lengths of a window, in rows."""
@@ -151,6 +185,7 @@ class ForecastConfig(Spec):
             static=self.static,
             features=self.features,
             predict=self.predict,
+            bounds=self.bounds,
             window=self.window,
             scaling=self.scaling,
             cleaning=self.cleaning,

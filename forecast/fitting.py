@@ -22,12 +22,17 @@ from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig
+from .evaluation.beside import season_lengths
+from .evaluation.frames import quantile_name
 from .selection import calibration_windows, training_windows, validation_windows
 from .uncertainty import Intervals, calibrate, uncalibrated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
+    from .models import Shapes
     from .training.data import Predictor
     from .training.fit import TrainingRun
     from .training.progress import Progress
@@ -42,12 +47,14 @@ class Fitted:
         network: Trained.
         intervals: Learned on calibration rows, where they hold a window.
         run: How training went, where that is known.
+        quantiles: What the network answers with; none for one value a step.
     """
 
     pipeline: DataPipeline
     network: keras.Model
     intervals: Intervals | None = None
     run: TrainingRun | None = None
+    quantiles: tuple[float, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -63,10 +70,22 @@ class Fitted:
 
         return Predictor(self.network)
 
-    def predict(self, rows: Rows, index: WindowIndex) -> np.ndarray:
-        """Returns forecasts `(N, H, K)` in original units."""
+    def answers(self, rows: Rows, index: WindowIndex) -> np.ndarray:
+        """Returns all that the network says, `(N, H, K)` or `(N, H, K, Q)`, in original units."""
         scaled = self.predictor(self.pipeline, rows, index)
         return self.pipeline.inverse(scaled, rows, index.cutoffs, index.series)
+
+    def predict(self, rows: Rows, index: WindowIndex) -> np.ndarray:
+        """Returns forecasts `(N, H, K)` in original units."""
+        return self.point(self.answers(rows, index))
+
+    def point(self, answers: np.ndarray) -> np.ndarray:
+        """Returns the forecasts `(N, H, K)` among answers: the quantile 0.5, where there are quantiles."""
+        return answers[..., self.quantiles.index(0.5)] if self.quantiles else answers
+
+    def spread(self, answers: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the columns `y_pred_q10, y_pred_q50, ...` among answers; none where there are no quantiles."""
+        return {quantile_name(q): answers[..., i] for i, q in enumerate(self.quantiles)}
 
 
 def fit(
@@ -109,18 +128,21 @@ def fit(
     if splits.count("calibration") and not len(calibration):
         progress.say(uncalibrated(pipeline, splits))
     keras.utils.set_random_seed(config.seed)
-    network = build(pipeline, config, own)
+    shapes = shapes_of(pipeline, config, season_lengths(panel, config.season_length)[0])
+    network = build(pipeline, config, shapes, own)
     if start is not None:
         network.set_weights(start)
+    learner, forced = taught(network, pipeline, config, shapes, own)
     batch = config.training.batch_size
     run = train(
-        network,
-        training_data(network, pipeline, rows, training, batch, seed=config.seed),
-        training_data(network, pipeline, rows, validation, max(batch, 256)),
+        learner,
+        training_data(learner, pipeline, rows, training, batch, seed=config.seed, forced=forced),
+        training_data(learner, pipeline, rows, validation, max(batch, 256)),
         config.training,
         progress,
+        config.quantiles,
     )
-    bare = Fitted(pipeline, network, None, run)
+    bare = Fitted(pipeline, network, None, run, config.quantiles)
     if not len(calibration):
         return bare
     intervals = calibrate(bare.predict, pipeline, rows, calibration, splits)
@@ -128,12 +150,11 @@ def fit(
     return replace(bare, intervals=intervals)
 
 
-def build(pipeline: DataPipeline, config: ForecastConfig, own: keras.Model | None = None) -> Any:
-    """Returns the untrained network: the core of `config.model`, or `own`, in the shared shell."""
-    from .models import Shapes, build_core
-    from .models._shell import adopt, wrap
+def shapes_of(pipeline: DataPipeline, config: ForecastConfig, season: int) -> Shapes:
+    """Returns the sizes that a network is built for."""
+    from .models import Shapes
 
-    shapes = Shapes(
+    return Shapes(
         lookback=config.lookback,
         horizon=config.horizon,
         features=len(pipeline.inputs_),
@@ -141,6 +162,35 @@ def build(pipeline: DataPipeline, config: ForecastConfig, own: keras.Model | Non
         known=len(pipeline.known_),
         static=len(config.static),
         series=len(pipeline.ids_),
+        gap=config.gap,
+        season=season,
+        quantiles=config.quantiles,
     )
+
+
+def build(pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: keras.Model | None = None) -> Any:
+    """Returns the untrained network: the core of `config.model`, or `own`, in the shared shell."""
+    from .models import build_core
+    from .models._shell import adopt, wrap
+
     core = adopt(own, shapes) if own is not None else build_core(config.model.name, shapes, config.model.options)
     return wrap(core, shapes, config.normalize, pipeline.levels_, put_back=config.predict == "level")
+
+
+def taught(
+    network: keras.Model, pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: keras.Model | None
+) -> tuple[Any, Callable[[int], float] | None]:
+    """Returns the network to train, and the share of steps that are told the truth by epoch.
+
+    That is the network itself, unless its model has a form with a teacher, which shares its weights.
+    """
+    from .models import registry
+    from .models._shell import core_of, wrap
+
+    module = None if own is not None else registry.load(config.model.name)
+    if not hasattr(module, "taught"):
+        return network, None
+    options = module.Options(**config.model.options)
+    core = module.taught(core_of(network, config.normalize), shapes)
+    learner = wrap(core, shapes, config.normalize, pipeline.levels_, put_back=config.predict == "level")
+    return learner, lambda epoch: module.forced_share(epoch, options)

@@ -169,7 +169,8 @@ class Forecaster:
 
         Returns:
             Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units, and `y_pred_lo_80,
-            y_pred_hi_80, ...` where there are intervals; beyond the horizon these are NaN. Its `attrs` name the series
+            y_pred_hi_80, ...` where there are intervals, `y_pred_q10, ...` where the network answers with quantiles;
+            beyond the horizon these are NaN. Its `attrs` name the series
             that were left out ("skipped": too few rows), not seen in training ("cold"), those whose stamps lie beyond
             the exchange's known calendar ("provisional"), and the steps without intervals ("uncalibrated").
 
@@ -185,7 +186,7 @@ class Forecaster:
             names = {self.config.id_col: "unique_id", self.config.time_col: "ds"}
             future = future.rename(columns={old: new for old, new in names.items() if old})
         fitted = self.fitted_
-        return roll(fitted.pipeline, fitted.predict, panel, steps, future, "known" in fitted.inputs, ends)
+        return roll(fitted, panel, steps, future, ends)
 
     # --- evaluate -----------------------------------------------------------------------------------------------
 
@@ -242,7 +243,8 @@ class Forecaster:
         index = scored_windows(pipeline, rows, splits, part, stride, cutoffs)
         if refit == "never":
             asked = wanted(fitted.intervals, levels, part)
-            y_pred, training, fits = fitted.predict(rows, index), None, ""
+            answers, training, fits = fitted.answers(rows, index), None, ""
+            y_pred, spread = fitted.point(answers), fitted.spread(answers)
             bands = fitted.intervals.bands(rows, index, y_pred, asked) if fitted.intervals and asked else None
         else:
             from . import refitting
@@ -250,7 +252,7 @@ class Forecaster:
 
             config, progress = self._refittable(), Progress(quiet)
             options: Any = {"refit": refit, "window": window, "warm_start": warm_start, "levels": levels}
-            y_pred, bands, training, fits = refitting.forecast(
+            y_pred, spread, bands, training, fits = refitting.forecast(
                 panel, splits, index, config, progress, own=self.own, **options
             )
         return score(
@@ -265,6 +267,7 @@ class Forecaster:
             unit=self.unit_,
             season_length=self.config.season_length,
             bands=bands,
+            quantiles=dict(zip(self.config.quantiles, spread.values(), strict=True)),
             training=training,
             how="; ".join(filter(None, [fits, _short(index, cutoffs, part)])),
         )

@@ -28,6 +28,7 @@ from pipelines.windows import WindowIndex
 from .config import ForecastConfig
 from .evaluation.bands import Bands
 from .evaluation.beside import FACTS, season_lengths, training_facts
+from .evaluation.frames import quantile_name
 from .fitting import Fitted, fit
 from .uncertainty import Levels, wanted
 
@@ -73,8 +74,8 @@ def forecast(
     warm_start: bool = False,
     levels: Levels = None,
     own: keras.Model | None = None,
-) -> tuple[np.ndarray, Bands | None, dict[str, np.ndarray], str]:
-    """Returns forecasts `(N, H, K)`, their intervals, what their training rows say, and how they were made.
+) -> tuple[np.ndarray, dict[str, np.ndarray], Bands | None, dict[str, np.ndarray], str]:
+    """Returns forecasts `(N, H, K)`, their quantiles and intervals, what their training rows say, and how they were made.
 
     Raises:
         ConfigError: A setting is wrong, or levels are asked for that a fold has too few calibration windows for.
@@ -86,6 +87,7 @@ def forecast(
     n = every(refit, len(np.unique(order)))
     folds = np.unique(order // n)
     y_pred = np.empty((len(index), config.horizon, len(config.target)))
+    spread = {quantile_name(q): np.empty(y_pred.shape) for q in config.quantiles}
     facts = {name: np.empty((len(index), len(config.target))) for name in FACTS}
     ends: list[dict[float, Any]] = []
     last: Fitted | None = None
@@ -98,7 +100,10 @@ def forecast(
         start = last.network.get_weights() if warm_start and last is not None else None
         last = fit(panel, parts, config, progress.silenced(), own=own, start=start)
         rows = last.pipeline.transform(panel, known_until=cuts)
-        y_pred[which] = last.predict(rows, index[which])
+        said = last.answers(rows, index[which])
+        y_pred[which] = last.point(said)
+        for name, values in last.spread(said).items():
+            spread[name][which] = values
         seasons = season_lengths(panel, config.season_length)
         first, end = parts.rows("train")
         end = np.where(end > first, end, cuts)  # a cold series is scaled by what came before
@@ -109,7 +114,7 @@ def forecast(
         bands = last.intervals.bands(rows, index[which], y_pred[which], chosen) if last.intervals and chosen else None
         ends.append({} if bands is None else {level: (which, *pair) for level, pair in bands.ends.items()})
     how = f"{len(folds)} fit{'' if len(folds) == 1 else 's'}, {window} window{', warm start' if warm_start else ''}"
-    return y_pred, _joined(ends, y_pred.shape), facts, how
+    return y_pred, spread, _joined(ends, y_pred.shape), facts, how
 
 
 def _cuts(panel: Panel, splits: Splits, index: WindowIndex, moved: int) -> np.ndarray:

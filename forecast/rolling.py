@@ -16,26 +16,26 @@ from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
 
 from .evaluation.frames import long_frame
+from .fitting import Fitted
 
 log = logging.getLogger(__name__)
 
 
 def roll(
-    pipeline: DataPipeline,
-    predict: Callable[[Rows, WindowIndex], np.ndarray],
+    fitted: Fitted,
     panel: Panel,
     steps: int | None,
     future: pd.DataFrame | None,
-    looks_ahead: bool,
     ends: Callable[[Rows, WindowIndex, np.ndarray], dict[str, np.ndarray]] | None = None,
 ) -> pd.DataFrame:
     """Returns the long frame of forecasts; see `Forecaster.predict`.
 
     Args:
-        looks_ahead: Whether the network has an input of what is known ahead; else known covariates are only needed
+        fitted: What forecasts; where its network has no input of what is known ahead, known covariates are only needed
             where the forecast is rolled on.
         ends: Returns further columns `(N, H, K)` of the first call's forecasts: of later ones they are NaN.
     """
+    pipeline, looks_ahead = fitted.pipeline, "known" in fitted.inputs
     spec = pipeline.spec
     H, G = spec.window.horizon, spec.window.gap
     steps = H if steps is None else steps
@@ -55,15 +55,17 @@ def roll(
         if done:
             rows = pipeline.transform(ahead, known_until=first)
         here = WindowIndex(index.cutoffs + done, index.series, index.spec)
-        y = predict(rows, here)  # (N, H, K)
+        said = fitted.answers(rows, here)
+        y = fitted.point(said)  # (N, H, K)
         if not np.isfinite(y).all():
             raise DataError(
                 f"Every forecast must be a number. Received: {int((~np.isfinite(y)).sum()):,} of {y.size:,} "
                 "that are none. Look for inputs far outside the training range, or covariates that are missing."
             )
         answers.append(y)
-        if ends is not None and not done:
-            more = {name: _continued(array, steps) for name, array in ends(rows, here, y).items()}
+        if not done:
+            beside = ({} if ends is None else ends(rows, here, y)) | fitted.spread(said)
+            more = {name: _continued(array, steps) for name, array in beside.items()}
         for h in range(H):  # what was forecast is known to the next call
             ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]
     whole = WindowIndex(index.cutoffs, index.series, index.spec.replace(horizon=steps))

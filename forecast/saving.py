@@ -59,7 +59,7 @@ def load(
     forecaster = cls(config=ForecastConfig(**manifest["config"]), custom_objects=custom_objects)
     pipeline = DataPipeline.load(path)
     intervals, run = Intervals.load(path, pipeline), _run(path, manifest["training"])
-    forecaster._fitted = Fitted(pipeline, network, intervals, run)
+    forecaster._fitted = Fitted(pipeline, network, intervals, run, forecaster.config.quantiles)
     forecaster.path_, forecaster.manifest_ = path, manifest
     forecaster.unit_ = manifest["unit"]
     forecaster.dated_ = manifest.get("dated", {})

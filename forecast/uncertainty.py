@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import BundleError, ConfigError, DataError
-from pipelines.pipeline import DataPipeline, Rows
+from pipelines.pipeline import DataPipeline, Rows, bounded
 from pipelines.splits import Splits
 from pipelines.windows import WindowIndex, gather
 
@@ -62,6 +62,7 @@ class Intervals:
         series: Of how many series they are.
         rows: Rows of the calibration part.
         train: Rows of training.
+        bounds: What a forecast may be, see `ForecastConfig`.
     """
 
     conformal: Conformal
@@ -72,6 +73,7 @@ class Intervals:
     series: int
     rows: int
     train: int
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def __str__(self) -> str:
         """Says what they rest on, and what they cost."""
@@ -108,7 +110,9 @@ class Intervals:
     def bands(self, rows: Rows, index: WindowIndex, y_pred: np.ndarray, levels: Iterable[float]) -> Bands:
         """Returns the intervals of forecasts `(N, H, K)`."""
         scale = self.scale(rows, index)
-        return Bands(self.conformal, scale, {level: self.conformal.interval(y_pred, scale, level) for level in levels})
+        ends = {level: self.conformal.interval(y_pred, scale, level) for level in levels}
+        ends = {level: (bounded(low, self.bounds), bounded(high, self.bounds)) for level, (low, high) in ends.items()}
+        return Bands(self.conformal, scale, ends)
 
     def _usual(self, rows: Rows, index: WindowIndex) -> np.ndarray:
         """Returns the usual change of each series of a panel, `(S, K)`; NaN for those without a window."""
@@ -160,7 +164,7 @@ class Intervals:
                 f"{FILE} must hold the intervals of this forecaster. Received for {folder}: {error}. Save the model "
                 "again."
             ) from None
-        return cls(conformal, ids, usual, *map(int, about))
+        return cls(conformal, ids, usual, *map(int, about), bounds=pipeline.spec.bounds)
 
 
 def calibrate(
@@ -192,6 +196,7 @@ def calibrate(
         series=len(np.unique(index.series)),
         rows=splits.count("calibration"),
         train=splits.count("train"),
+        bounds=spec.bounds,
     )
     most = max(FEWEST, NUMBERS // (spec.window.horizon * len(spec.targets)))
     if len(index) > most:

@@ -42,6 +42,7 @@ class PipelineSpec(Spec):
         static: Columns that are the same in all rows of a series.
         features: Computed columns, such as "RSI(14)" or "day_of_week".
         predict: Predict the level of the targets, or their return since the cutoff.
+        bounds: Lowest and highest value that a forecast may take, in original units.
         window: Lengths in rows.
         scaling: How columns are scaled.
         cleaning: What to do about faults.
@@ -53,6 +54,7 @@ class PipelineSpec(Spec):
     static: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     predict: Literal["level", "return"] = "level"
+    bounds: tuple[float | None, float | None] = (None, None)
     window: WindowSpec = WindowSpec()
     scaling: ScalingSpec = ScalingSpec()
     cleaning: CleaningSpec = CleaningSpec()
@@ -197,6 +199,7 @@ class DataPipeline:
                 targets = raw[:, : len(self.spec.targets)]
                 self._refuse_no_returns(targets, name)
                 self.sigma_[name] = self._return_sigma(targets)
+            self._refuse_out_of_bounds(raw[:, : len(self.spec.targets)], name)
             yield name, self._clipped(raw, name)
 
     def _clipped(self, raw: np.ndarray, name: str) -> np.ndarray:
@@ -204,6 +207,16 @@ class DataPipeline:
             return raw
         clipped: np.ndarray = np.clip(raw, *self.bounds_[name])
         return clipped
+
+    def _refuse_out_of_bounds(self, targets: np.ndarray, name: str) -> None:
+        low, high = self.spec.bounds
+        outside = targets[bounded(targets, self.spec.bounds) != targets]
+        outside = outside[~np.isnan(outside)]
+        if len(outside):
+            raise DataError(
+                f"Targets must lie within `bounds` {[low, high]}. Received: {outside[0]:g} in series {name!r}. Widen "
+                "the bounds, or repair the rows."
+            )
 
     def _refuse_no_returns(self, targets: np.ndarray, name: str) -> None:
         if self.spec.predict == "return" and (targets <= 0).any():
@@ -310,17 +323,22 @@ class DataPipeline:
         """Returns predictions in original units, float64.
 
         Args:
-            predictions: What the network answered `(N, H, K)`.
+            predictions: What the network answered `(N, H, K)`, or `(N, H, K, Q)`.
             rows: What its inputs were gathered from.
             cutoffs: Last known row of each window `(N,)`.
             series: Number of each window's series `(N,)`.
         """
         if self.scaler_ is None:
             raise NotFitted("A pipeline must be fitted before it inverts. Call fit on training rows first.")
+        points = np.moveaxis(predictions, 3, 1) if predictions.ndim == 4 else predictions[:, None]  # (N, Q, H, K)
         if self.spec.predict == "return":
-            now = rows.last[cutoffs].astype(np.float64)[:, None]
-            return now * (1 + predictions * rows.sigma[series][:, None])
-        return self.scaler_.inverse(predictions, rows.factor[series][:, None], rows.shift[series][:, None])
+            now = rows.last[cutoffs].astype(np.float64)[:, None, None]
+            values = now * (1 + points * rows.sigma[series][:, None, None])
+        else:
+            factor, shift = rows.factor[series][:, None, None], rows.shift[series][:, None, None]
+            values = self.scaler_.inverse(points, factor, shift)
+        values = bounded(values, self.spec.bounds)
+        return np.moveaxis(values, 1, 3) if predictions.ndim == 4 else values[:, 0]
 
     def _inputs(self, panel: Panel, s: int, span: slice) -> np.ndarray:
         """Returns the inputs of some rows of a series in original units, `(T, F)` float64, gaps filled."""
@@ -390,3 +408,14 @@ class DataPipeline:
         from .pipeline_state import load
 
         return load(folder)
+
+
+def bounded(values: np.ndarray, bounds: tuple[float | None, float | None]) -> np.ndarray:
+    """Returns values brought within bounds; what happens lies within them, so none is further from it than before.
+
+    Example:
+        >>> bounded(np.array([-2.0, 3.0]), (0.0, None))
+        array([0., 3.])
+    """
+    low, high = bounds
+    return values if low is None and high is None else np.clip(values, low, high)

@@ -116,6 +116,13 @@ FUNCTIONS = frozenset(_FUNCTIONS.split())
 VALUES = frozenset({"__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__"})
 
 
+# Cells of our own, by the module that registers each with Keras under the package name `forecast`.
+OWN = {
+    "forecast.layers.peephole_lstm": "PeepholeLSTMCell",
+    "forecast.layers.layernorm_lstm": "LayerNormLSTMCell",
+}
+
+
 def allowed(entry: dict[str, Any], custom: frozenset[str]) -> bool:
     """Returns whether one entry of a network's configuration may be built.
 
@@ -146,6 +153,8 @@ def allowed(entry: dict[str, Any], custom: frozenset[str]) -> bool:
         if not isinstance(function, str) or registered not in (None, "function", function):
             return False
         return function in custom or (module == "builtins" and function in FUNCTIONS)
+    if isinstance(module, str) and OWN.get(module) == name and registered == f"forecast>{name}":
+        return True
     # Keras looks a registered name up before the class name: it must not lead to another class.
     if registered is not None and registered.rpartition(">")[2] != name:
         return False

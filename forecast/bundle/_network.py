@@ -20,6 +20,7 @@ It does not bound the memory that a network takes which is honest but huge.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import sys
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import BundleError
 
 from .._keras import load_keras
-from ._allowed import allowed
+from ._allowed import OWN, allowed
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +57,8 @@ def load_network(path: str | Path, custom_objects: Mapping[str, Any] | None = No
     path = Path(path)
     written_by = check_network(path, custom_objects)
     keras = load_keras()
+    for module in OWN:  # Keras finds a cell of ours where it is registered
+        importlib.import_module(module)
     try:
         model = keras.models.load_model(path, custom_objects=dict(custom_objects or {}), compile=False, safe_mode=True)
     except Exception as error:  # the file is input: whatever Keras trips over is its fault, not a bug of ours

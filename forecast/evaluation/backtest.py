@@ -8,7 +8,7 @@
 Axes: `N` cutoffs, `H` horizon, `K` targets.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +20,8 @@ from pipelines.panel import Panel
 from pipelines.windows import WindowIndex
 
 from .adaptive import GAMMA, adaptive
-from .bands import Bands, judged
-from .frames import by_series, long_frame
+from .bands import Bands, judged, quantile_table
+from .frames import by_series, long_frame, quantile_name
 from .scores import Scores, score_table
 from .significance import holm
 from .verdict import LEVEL, Against, Verdict, against, notes, over_time, overlap
@@ -42,6 +42,7 @@ class Backtest:
         part: "test", or whichever part of the data it is.
         unit: What the values are counted in.
         bands: Intervals of the model's forecasts, where it has any.
+        quantiles: What the model's network says of them `(N, H, K)`, by quantile, where it answers with quantiles.
         how: What is not as usual: several fits, or fewer cutoffs than were asked for; else "".
     """
 
@@ -55,6 +56,7 @@ class Backtest:
     part: str
     unit: str
     bands: Bands | None = None
+    quantiles: dict[float, np.ndarray] = field(default_factory=dict)
     how: str = ""
 
     @property
@@ -68,7 +70,14 @@ class Backtest:
         table: Any = self._table(np.arange(len(self.index)))
         held = None if self.bands is None else self.coverage(None)
         verdicts = {target: self._verdict(k, table.xs(target, level="target")) for k, target in enumerate(self.targets)}
-        return Scores(table, self.model, self.unit, self.part, verdicts, held, self.how)
+        said = {target: self._quantiles(k) for k, target in enumerate(self.targets)} if self.quantiles else {}
+        return Scores(table, self.model, self.unit, self.part, verdicts, held, self.how, said)
+
+    def _quantiles(self, k: int) -> pd.DataFrame:
+        """Returns how many true values of a target lay below each quantile, and its pinball loss."""
+        true = self.y_true[:, :, k]
+        known = ~np.isnan(true)
+        return quantile_table(true[known], {q: values[:, :, k][known] for q, values in self.quantiles.items()})
 
     def by(self, what: str) -> pd.DataFrame:
         """Returns scores per "step", "series" or "cutoff": one row for each value, target and model.
@@ -95,11 +104,13 @@ class Backtest:
     def frame(self) -> pd.DataFrame:
         """Returns the long frame: `unique_id, target, ds, cutoff, step, y_true, y_pred`, and each baseline's column.
 
-        Where there are intervals, `y_pred_lo_80, y_pred_hi_80, ...` stand after `y_pred`.
+        Where there are intervals, `y_pred_lo_80, y_pred_hi_80, ...` stand after `y_pred`, and where the network answers
+        with quantiles, `y_pred_q10, ...`.
         """
         (_, y_pred), *baselines = self.y_pred.items()
         columns = {"y_true": self.y_true, "y_pred": y_pred}
         columns |= {} if self.bands is None else self.bands.columns()
+        columns |= {quantile_name(q): values for q, values in self.quantiles.items()}
         return long_frame(self.panel, self.index, self.targets, columns | dict(baselines))
 
     def one(self, unique_id: str) -> "Backtest":
@@ -117,6 +128,7 @@ class Backtest:
             index=self.index[which],
             y_true=self.y_true[which],
             y_pred={name: y[which] for name, y in self.y_pred.items()},
+            quantiles={q: values[which] for q, values in self.quantiles.items()},
             last=self.last[which],
             training={name: fact[which] for name, fact in self.training.items()},
             bands=None if self.bands is None else self.bands[which],

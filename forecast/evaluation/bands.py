@@ -89,6 +89,43 @@ def judged(
     return result | {"values": int(known.sum())}
 
 
+def quantile_table(y_true: FloatArray, quantiles: dict[float, FloatArray]) -> pd.DataFrame:
+    """Returns what quantiles are worth: `below`, the percent of true values below each, and its `pinball` loss in units.
+
+    Args:
+        y_true: Known values `(n,)`.
+        quantiles: Forecasts `(n,)` by quantile.
+
+    Example:
+        >>> quantile_table(np.array([1.0, 3.0]), {0.5: np.array([2.0, 2.0])})
+             below  pinball  values
+        0.5   50.0      0.5       2
+    """
+    rows = {
+        q: {
+            "below": 100 * float((y_true < said).mean()),
+            "pinball": quantile_metrics.pinball(y_true, said[:, None], [q]),
+            "values": len(y_true),
+        }
+        for q, said in quantiles.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def quantile_sentence(table: pd.DataFrame, unit: str) -> str:
+    """Returns the same for people.
+
+    Example:
+        >>> quantile_sentence(quantile_table(np.array([1.0, 3.0]), {0.5: np.array([2.0, 2.0])}), "dollars")
+        'Below the quantiles 50 % lay 50.0 % of 2 true values; mean pinball loss 0.5000 dollars.'
+    """
+    asked = ", ".join(level_name(100 * float(q)) for q in table.index)
+    lay = ", ".join(f"{share:.1f}" for share in table["below"])
+    loss = f"{number(float(table['pinball'].mean()))}{unit and ' '}{unit}"
+    values = f"{int(table['values'].iloc[0]):,}"
+    return f"Below the quantiles {asked} % lay {lay} % of {values} true values; mean pinball loss {loss}."
+
+
 def sentences(table: pd.DataFrame, unit: str) -> list[str]:
     """Returns one target's coverage for people.
 

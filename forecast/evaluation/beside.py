@@ -44,6 +44,7 @@ def score(
     unit: str,
     season_length: int | None,
     bands: Bands | None = None,
+    quantiles: dict[float, np.ndarray] | None = None,
     training: dict[str, np.ndarray] | None = None,
     how: str = "",
 ) -> Backtest:
@@ -71,6 +72,7 @@ def score(
         part=part,
         unit=unit,
         bands=bands,
+        quantiles=quantiles or {},
         how=how,
     )
 

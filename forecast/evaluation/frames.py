@@ -35,3 +35,13 @@ def by_series(index: WindowIndex) -> Iterator[tuple[int, slice]]:
     series, firsts = np.unique(index.series, return_index=True)
     for s, first, end in zip(series, firsts, [*firsts[1:], len(index)], strict=True):
         yield int(s), slice(int(first), int(end))
+
+
+def quantile_name(quantile: float) -> str:
+    """Returns the column of a quantile.
+
+    Example:
+        >>> quantile_name(0.975)
+        'y_pred_q97.5'
+    """
+    return f"y_pred_q{100 * quantile:.6g}"

@@ -9,7 +9,7 @@ Direction at step 1: 49.8 % right (95 % interval 44.9 to 54.7); always saying up
 Intervals of 80 % held 78.9 % of 400 true values, mean width 4.310 dollars.      where there are intervals
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 from pipelines.errors import DataError
 
 from ..text import aligned, number
-from .bands import sentences
+from .bands import quantile_sentence, sentences
 from .metrics import METRICS
 from .verdict import Verdict
 
@@ -73,6 +73,7 @@ class Scores:
         verdicts: What they amount to, by target.
         coverage: What the model's intervals are worth, by target and level, where it has any.
         how: What was not as usual in the backtest; see there.
+        quantiles: What the quantiles of the network are worth, by target and quantile, where it answers with some.
     """
 
     table: pd.DataFrame
@@ -82,6 +83,7 @@ class Scores:
     verdicts: dict[str, Verdict]
     coverage: pd.DataFrame | None = None
     how: str = ""
+    quantiles: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> pd.Series:
         """Returns the scores of one forecast by metric, averaged over targets."""
@@ -135,11 +137,12 @@ class Scores:
         return self.table.map(number).to_html() + "".join(f"<p>{line}</p>" for line in lines)
 
     def _held(self, target: str) -> list[str]:
-        """Returns how often the intervals held the truth, one sentence for each level."""
+        """Returns how often the intervals held the truth, one sentence for each level, and what quantiles are worth."""
+        said = [quantile_sentence(self.quantiles[target], self.unit)] if target in self.quantiles else []
         if self.coverage is None:
-            return []
+            return said
         table: Any = self.coverage.xs(target, level="target")
-        return sentences(table, self.unit)
+        return sentences(table, self.unit) + said
 
 
 def _undefined(table: pd.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from pipelines.pipeline import DataPipeline
 
 from .. import bundle
 from ..config import ForecastConfig
+from ..evaluation.frames import quantile_name
 from ..evaluation.intervals import level_name
 from ..rolling import check_steps
 from ..uncertainty import Intervals, wanted
@@ -82,8 +83,9 @@ class Opened:
 
     @property
     def ends(self) -> list[str]:
-        """The columns of the ends of intervals, level by level."""
-        return [f"y_pred_{end}_{level_name(level)}" for level in self.levels for end in ("lo", "hi")]
+        """The columns of the ends of intervals, level by level, and of quantiles."""
+        ends = [f"y_pred_{end}_{level_name(level)}" for level in self.levels for end in ("lo", "hi")]
+        return ends + [quantile_name(q) for q in self.config.quantiles]
 
     @property
     def name(self) -> str:

@@ -117,7 +117,7 @@ def forecasts(shard: Shard, bundle: Held) -> pa.Table:
     def forecast(part: Panel) -> pd.DataFrame:
         fitted = bundle.model.fitted_
         ends = bars(bundle.model.intervals_, bundle.opened.levels)
-        return roll(fitted.pipeline, fitted.predict, part, bundle.opened.steps, None, False, ends)
+        return roll(fitted, part, bundle.opened.steps, None, ends)
 
     frames, refused = isolate(panel.take(good), forecast) if good else ([], [])
     skipped = [name for frame in frames for name in frame.attrs["skipped"]]

@@ -23,7 +23,8 @@ The template for another model, `forecast/models/mine.py`:
         ...                                                   # Sequential where a chain suffices, functional elsewhere
 
 The core is plain Keras and takes inputs of these names: `past (N, L, F)`, `known (N, L + H, Fk)`, `static (N, Fs)`
-and `series (N,)`; it answers `(N, H, K)`. A contract test runs over every file here.
+and `series (N,)`; it answers `(N, H, K)`, or `(N, H, K, Q)` where quantiles are asked for: `_head.py` makes inputs and
+heads. A contract test runs over every file here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Shapes:
         known: `Fk`, inputs in `known`.
         static: `Fs`, inputs in `static`.
         series: `S`, series in training; the number `S` itself stands for a series that was not there.
+        gap: Rows skipped between past and future.
+        season: Rows of a season.
+        quantiles: Which are asked for, ascending, 0.5 among them; none for one value a step.
     """
 
     lookback: int
@@ -61,6 +65,9 @@ class Shapes:
     known: int = 0
     static: int = 0
     series: int = 1
+    gap: int = 0
+    season: int = 1
+    quantiles: tuple[float, ...] = ()
 
 
 def build_core(name: str, shapes: Shapes, options: dict[str, Any]) -> keras.Model:

@@ -1,4 +1,4 @@
-"""What all recurrent cores share: their options, one LSTM layer with them, and the head."""
+"""What all recurrent cores share: their options, and one recurrent layer with them."""
 
 from typing import Any
 
@@ -7,8 +7,6 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from pipelines.spec import Spec
-
-from . import Shapes
 
 
 class RecurrentOptions(Spec):
@@ -19,6 +17,8 @@ class RecurrentOptions(Spec):
         dropout: Share of a recurrent layer's inputs that a training step leaves out.
         recurrent_dropout: Share of its hidden state that a training step leaves out; the fused GPU kernel then rests.
         l2: Weight of the squared kernels in the loss.
+        batch_norm: Normalise what a recurrent layer gives over the batch (Ioffe and Szegedy 2015,
+            https://arxiv.org/abs/1502.03167); at prediction with the running mean and deviation of training.
         kernel_initializer: Keras's name for how input kernels start.
         recurrent_initializer: Keras's name for how recurrent kernels start.
     """
@@ -27,6 +27,7 @@ class RecurrentOptions(Spec):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     l2: float = Field(default=0.0, ge=0)
+    batch_norm: bool = False
     kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str = "orthogonal"
 
@@ -68,25 +69,40 @@ def recurrent(
     )
 
 
+def of_cell(
+    cell: type[keras.layers.Layer], options: RecurrentOptions, name: str, **settings: Any
+) -> keras.layers.Layer:
+    """Returns a recurrent layer made of cells of our own, with the options of a model."""
+    return keras.layers.RNN(recurrent(cell, options), name=name, **settings)
+
+
+def normalised(options: RecurrentOptions, *layers: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns recurrent layers, each with a batch normalisation behind it where the options ask for one."""
+    behind = [keras.layers.BatchNormalization() for _ in layers] if options.batch_norm else [None] * len(layers)
+    return [one for pair in zip(layers, behind, strict=True) for one in pair if one is not None]
+
+
 def lstm(options: RecurrentOptions, units: int | None = None, **settings: Any) -> keras.layers.Layer:
     """Returns a stock LSTM layer with the options of a model."""
     return recurrent(keras.layers.LSTM, options, units, **settings)
-
-
-def head(shapes: Shapes) -> list[keras.layers.Layer]:
-    """Returns the layers from the last hidden state `(N, U)` to the answer `(N, H, K)`."""
-    return [
-        keras.layers.Dense(shapes.horizon * shapes.targets, name="head"),
-        keras.layers.Reshape((shapes.horizon, shapes.targets), name="answer"),
-    ]
 
 
 def set_forget_bias(model: keras.Model, value: float) -> keras.Model:
     """Sets where the forget gates start; Keras's own switch knows only 0 and 1."""
     for layer in model.layers:
         for one in (layer, getattr(layer, "forward_layer", None), getattr(layer, "backward_layer", None)):
-            if isinstance(one, keras.layers.LSTM) and one.use_bias:
-                bias = np.array(keras.ops.convert_to_numpy(one.cell.bias))  # gates i, f, c, o
-                bias[one.units : 2 * one.units] = value
-                one.cell.bias.assign(bias)
+            cell = getattr(one, "cell", one)
+            if isinstance(cell, keras.layers.LSTMCell) and cell.use_bias:
+                bias = np.array(keras.ops.convert_to_numpy(cell.bias))  # gates i, f, c, o
+                bias[cell.units : 2 * cell.units] = value
+                cell.bias.assign(bias)
     return model
+
+
+def last(sequence: keras.KerasTensor, steps: int, name: str = "last_state") -> keras.KerasTensor:
+    """Returns the last row of a sequence `(N, steps, U)` as `(N, U)`.
+
+    A recurrent layer that gives its whole sequence and its last state besides could not become one operator on a
+    device.
+    """
+    return keras.layers.Flatten(name=name)(keras.layers.Cropping1D((steps - 1, 0))(sequence))

@@ -21,6 +21,7 @@ from pipelines.errors import ConfigError
 from . import Shapes
 
 INPUT_NAMES = ("past", "known", "static", "series")
+TEACHING = ("teacher", "forced")  # inputs that a network has in training only, see `encoder_decoder`
 
 # Added to the variance of a window, in scaled units: a constant window becomes zeros, not infinities.
 EPSILON = 1e-5
@@ -30,7 +31,7 @@ def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, 
     """Returns the model around a core.
 
     Args:
-        core: Takes `past (N, L, F)` and other inputs by name, answers `(N, H, K)`.
+        core: Takes `past (N, L, F)` and other inputs by name, answers `(N, H, K)`, or `(N, H, K, Q)` where there are quantiles.
         shapes: What it was built for.
         normalize: "last", "mean_std" or "none".
         levels: Which inputs move with the level `(F,)`; the targets are the first `K`.
@@ -55,12 +56,23 @@ def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, 
         x = keras.layers.Subtract(name="normalise")([past, taken])
     if scale is not None:
         x = ops.divide(x, scale if mask.all() else ops.add(ops.multiply(scale, mask), 1 - mask))
-    y = core(x if names == ("past",) else {**inputs, "past": x})  # (N, H, K)
+    seen = {**inputs, "past": x}
+    if "teacher" in inputs:  # it is told what the core should answer, so in the core's own terms
+        if put_back and shift is not None:
+            seen["teacher"] = ops.subtract(inputs["teacher"], shift[:, :, :K])
+        if put_back and scale is not None:
+            seen["teacher"] = ops.divide(seen["teacher"], scale[:, :, :K])
+    y = core(x if names == ("past",) else seen)  # (N, H, K) or (N, H, K, Q)
     if put_back and scale is not None:
-        y = keras.layers.Multiply(name="rescale")([y, scale[:, :, :K]])
+        y = keras.layers.Multiply(name="rescale")([y, _beside(scale[:, :, :K], shapes)])
     if put_back and shift is not None:
-        y = keras.layers.Add(name="denormalise")([y, shift[:, :, :K]])
+        y = keras.layers.Add(name="denormalise")([y, _beside(shift[:, :, :K], shapes)])
     return keras.Model(past if names == ("past",) else inputs, y, name=f"{core.name}_forecaster")
+
+
+def _beside(values: keras.KerasTensor, shapes: Shapes) -> keras.KerasTensor:
+    """Returns values `(N, 1, K)` so that they meet an answer: `(N, 1, K, 1)` where there are quantiles."""
+    return ops.expand_dims(values, -1) if shapes.quantiles else values
 
 
 def core_of(model: keras.Model, normalize: str) -> keras.Model:
@@ -81,7 +93,7 @@ def input_names(model: keras.Model) -> tuple[str, ...]:
     if len(names) == 1:
         return ("past",)
     for name in names:
-        if name not in INPUT_NAMES:
+        if name not in (*INPUT_NAMES, *TEACHING):
             raise ConfigError(
                 f"Inputs of a model are named {', '.join(INPUT_NAMES)}. Received: {name!r}. Rename it in keras.Input."
             )
@@ -106,6 +118,11 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
     if not model.built:
         model.build((None, shapes.lookback, shapes.features))
     names = input_names(model)
+    if set(names) & set(TEACHING):
+        raise ConfigError(
+            f"Inputs of a model are named {', '.join(INPUT_NAMES)}. Received: {', '.join(names)}. Rename them in "
+            "keras.Input."
+        )
     if "past" not in names:
         raise ConfigError(
             f"One input of a model is named past. Received: {', '.join(names)}. Rename it in keras.Input."
@@ -118,6 +135,14 @@ def adopt(model: keras.Model, shapes: Shapes) -> keras.Model:
             "named static."
         )
     answer, H, K = tuple(model.outputs[0].shape[1:]), shapes.horizon, shapes.targets
+    if shapes.quantiles:
+        Q = len(shapes.quantiles)
+        if answer == (H, K, Q):
+            return keras.models.clone_model(model)
+        raise ConfigError(
+            f"The model's output must be (horizon {H}, targets {K}, quantiles {Q}). Received: {answer}. Give it such a "
+            "head, or leave `quantiles` out."
+        )
     if answer == (H, K):
         return keras.models.clone_model(model)
     if answer == (H * K,):
@@ -149,4 +174,6 @@ def _input(name: str, shapes: Shapes) -> keras.KerasTensor:
         "known": lambda: keras.Input((shapes.lookback + shapes.horizon, shapes.known), name="known"),
         "static": lambda: keras.Input((shapes.static,), name="static"),
         "series": lambda: keras.Input((), dtype="int32", name="series"),
+        "teacher": lambda: keras.Input((shapes.horizon, shapes.targets), name="teacher"),
+        "forced": lambda: keras.Input((shapes.horizon, 1), name="forced"),
     }[name]()

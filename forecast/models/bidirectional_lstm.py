@@ -11,7 +11,8 @@ Source: Schuster and Paliwal (1997), https://doi.org/10.1109/78.650093
 import keras
 
 from . import Shapes
-from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
+from ._head import chain
+from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
 
 INPUTS = ("past",)
 
@@ -21,9 +22,6 @@ class Options(LSTMOptions):
 
 
 def build(shapes: Shapes, options: Options) -> keras.Model:
-    """Returns the Sequential core `(N, L, F) -> (N, H, K)`."""
-    past = keras.Input((shapes.lookback, shapes.features), name="past")
+    """Returns the core; Sequential where one value a step is asked for."""
     both = keras.layers.Bidirectional(lstm(options), name="both_ways")
-    return set_forget_bias(
-        keras.Sequential([past, both, *head(shapes)], name="bidirectional_lstm"), options.forget_bias
-    )
+    return set_forget_bias(chain("bidirectional_lstm", shapes, normalised(options, both)), options.forget_bias)

@@ -15,12 +15,13 @@ from pydantic import Field
 from pipelines.errors import ConfigError
 
 from . import Shapes
-from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
+from ._head import ContextOptions, answered, inputs
+from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
 
-INPUTS = ("past",)
+INPUTS = ("past", "known", "static", "series")
 
 
-class Options(LSTMOptions):
+class Options(LSTMOptions, ContextOptions):
     """Options of `conv1d_lstm`.
 
     Attributes:
@@ -35,7 +36,7 @@ class Options(LSTMOptions):
 
 
 def build(shapes: Shapes, options: Options) -> keras.Model:
-    """Returns the functional core `(N, L, F) -> (N, H, K)`.
+    """Returns the functional core.
 
     Raises:
         ConfigError: The pool is longer than the lookback.
@@ -44,13 +45,12 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
         raise ConfigError(
             f"`pool_size` must be at most the lookback of {shapes.lookback} rows. Received: {options.pool_size}"
         )
-    past = keras.Input((shapes.lookback, shapes.features), name="past")
-    x = keras.layers.Conv1D(options.filters, options.kernel_size, padding="causal", activation="relu")(
-        past
-    )  # (N, L, C)
+    given = inputs(shapes, options)
+    # (N, L, C)
+    x = keras.layers.Conv1D(options.filters, options.kernel_size, padding="causal", activation="relu")(given["past"])
     if options.pool_size > 1:
         x = keras.layers.MaxPooling1D(options.pool_size)(x)  # (N, L // pool, C)
-    x = lstm(options)(x)  # (N, U)
-    for layer in head(shapes):
-        x = layer(x)
-    return set_forget_bias(keras.Model(past, x, name="conv1d_lstm"), options.forget_bias)
+    for layer in normalised(options, lstm(options)):
+        x = layer(x)  # (N, U)
+    model = answered("conv1d_lstm", given, x, shapes, options, options.units)
+    return set_forget_bias(model, options.forget_bias)

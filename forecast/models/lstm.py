@@ -11,7 +11,8 @@ al. (2000), https://doi.org/10.1162/089976600300015015
 import keras
 
 from . import Shapes
-from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
+from ._head import chain
+from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
 
 INPUTS = ("past",)
 
@@ -21,6 +22,5 @@ class Options(LSTMOptions):
 
 
 def build(shapes: Shapes, options: Options) -> keras.Model:
-    """Returns the Sequential core `(N, L, F) -> (N, H, K)`."""
-    past = keras.Input((shapes.lookback, shapes.features), name="past")
-    return set_forget_bias(keras.Sequential([past, lstm(options), *head(shapes)], name="lstm"), options.forget_bias)
+    """Returns the core; Sequential where one value a step is asked for."""
+    return set_forget_bias(chain("lstm", shapes, normalised(options, lstm(options))), options.forget_bias)

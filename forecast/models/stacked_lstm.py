@@ -2,7 +2,7 @@
 
     (L, F) - LSTM 64, sequences - LSTM 32 - Dense - Reshape - (H, K)
 
-Without residual connections: beyond four layers these would be needed.
+Without residual connections: beyond four layers these are needed, see `residual_lstm`.
 
 Source: Graves et al. (2013), https://arxiv.org/abs/1303.5778
 """
@@ -11,7 +11,8 @@ import keras
 from pydantic import Field
 
 from . import Shapes
-from ._recurrent import LSTMOptions, head, lstm, set_forget_bias
+from ._head import chain
+from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
 
 INPUTS = ("past",)
 
@@ -27,9 +28,8 @@ class Options(LSTMOptions):
 
 
 def build(shapes: Shapes, options: Options) -> keras.Model:
-    """Returns the Sequential core `(N, L, F) -> (N, H, K)`."""
+    """Returns the core; Sequential where one value a step is asked for."""
     *lower, top = options.units
     layers = [lstm(options, units, return_sequences=True) for units in lower]
-    past = keras.Input((shapes.lookback, shapes.features), name="past")
-    core = keras.Sequential([past, *layers, lstm(options, top), *head(shapes)], name="stacked_lstm")
+    core = chain("stacked_lstm", shapes, normalised(options, *layers, lstm(options, top)))
     return set_forget_bias(core, options.forget_bias)

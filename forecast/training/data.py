@@ -21,7 +21,13 @@ PREFETCH = 4  # batches
 
 
 def training_data(
-    model: Any, pipeline: DataPipeline, rows: Rows, index: WindowIndex, batch_size: int, seed: int | None = None
+    model: Any,
+    pipeline: DataPipeline,
+    rows: Rows,
+    index: WindowIndex,
+    batch_size: int,
+    seed: int | None = None,
+    forced: Callable[[int], float] | None = None,
 ) -> tf.data.Dataset:
     """Returns batches of `(inputs, y)` for `model.fit`.
 
@@ -31,19 +37,25 @@ def training_data(
         index: Which windows.
         batch_size: Windows per batch; the last one may be smaller.
         seed: Shuffles each epoch; None keeps the order, for validation.
+        forced: The share of steps that are told the truth by epoch, for a network with a teacher; never where None.
     """
     names = input_names(model)
     epoch = iter(range(10**9))
 
     def batches() -> Iterator[tuple[Any, Any]]:
-        order = np.arange(len(index))
+        order, number = np.arange(len(index)), next(epoch)
+        random = np.random.default_rng((seed or 0, number))
         if seed is not None:
-            order = np.random.default_rng((seed, next(epoch))).permutation(len(index))
+            order = random.permutation(len(index))
         for first in range(0, len(order), batch_size):
             inputs, y = pipeline.batch(rows, index[order[first : first + batch_size]])
+            if "teacher" in names:
+                told = random.random((*y.shape[:2], 1)) < (forced(number) if forced else 0.0)
+                inputs |= {"teacher": y, "forced": told.astype(np.float32)}
             yield feed(inputs, names), y
 
     example, y = pipeline.batch(rows, index[:1])
+    example |= {"teacher": y, "forced": y[:, :, :1]}
     signature = (_signature(feed(example, names)), _signature(y))
     count = -(-len(index) // batch_size)
     data = tf.data.Dataset.from_generator(batches, output_signature=signature)
@@ -64,7 +76,7 @@ class Predictor:
     BATCH = 1024
 
     def __init__(self, model: Any) -> None:
-        self.names = input_names(model)
+        self.names, self.shape = input_names(model), tuple(model.outputs[0].shape[1:])
         specs = {
             name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
             for name, tensor in zip(self.names, model.inputs, strict=True)
@@ -75,13 +87,12 @@ class Predictor:
         )
 
     def __call__(self, pipeline: DataPipeline, rows: Rows, index: WindowIndex) -> np.ndarray:
-        """Returns the network's answers `(N, H, K)`."""
+        """Returns the network's answers `(N, H, K)`, or `(N, H, K, Q)`."""
         parts = []
         for first in range(0, len(index), self.BATCH):
             inputs, _ = pipeline.batch(rows, index[first : first + self.BATCH], future=False)
             parts.append(self._call(feed(inputs, self.names)).numpy())
-        K = len(pipeline.spec.targets)
-        return np.concatenate(parts) if parts else np.empty((0, index.spec.horizon, K), np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
 
 
 def _signature(value: Any) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError
 
 from ..config import TrainingSpec
+from .losses import Pinball
 from .progress import Progress
 
 
@@ -59,7 +60,14 @@ class KeepBest(keras.callbacks.Callback):
             self.model.set_weights(self.weights)
 
 
-def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, progress: Progress) -> TrainingRun:
+def fit(
+    model: keras.Model,
+    train: Any,
+    validation: Any,
+    spec: TrainingSpec,
+    progress: Progress,
+    quantiles: tuple[float, ...] = (),
+) -> TrainingRun:
     """Trains a network in place.
 
     Args:
@@ -68,12 +76,13 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
         validation: Batches for early stopping.
         spec: How to train.
         progress: Tells how it goes.
+        quantiles: What the network answers with; none for one value a step.
 
     Raises:
         ConfigError: Keras does not know the loss.
         DataError: The loss is not a number in the first epoch.
     """
-    compile_model(model, spec)
+    compile_model(model, spec, quantiles)
     untrained = float(model.evaluate(validation, verbose=0))
     keep = KeepBest(spec.patience, untrained if np.isfinite(untrained) else np.inf)
     interrupted = False
@@ -113,10 +122,11 @@ def fit(model: keras.Model, train: Any, validation: Any, spec: TrainingSpec, pro
     return TrainingRun(history, keep.best_epoch, interrupted)
 
 
-def compile_model(model: keras.Model, spec: TrainingSpec) -> None:
+def compile_model(model: keras.Model, spec: TrainingSpec, quantiles: tuple[float, ...] = ()) -> None:
     """Compiles with Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980) and the loss of a spec."""
     try:
-        loss = keras.losses.get(spec.loss)
+        name = "mse" if spec.loss == "auto" else spec.loss
+        loss = Pinball(quantiles) if quantiles else keras.losses.get(name)
     except ValueError:
         raise ConfigError(
             f"`training.loss` must be 'mse', 'mae', 'huber' or another loss that Keras knows. Received: {spec.loss!r}"
