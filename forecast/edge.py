@@ -128,7 +128,7 @@ _CONTRACT: dict[str, Any] = {
             **{"where": ("file", "host"), "normalize": ("last", "mean_std", "none"), "predict": ("level", "return")},
             **{"clip_low": _BOUNDS, "clip_high": _BOUNDS, "log1p": [bool], "levels": [bool], "epsilon": float},
             **{name: [float] for name in ("factor", "shift", "sigma", "static_low", "static_range")},
-            "usual": (None, [float]),
+            **{"usual": (None, [float]), "bounds": (None, [(None, float)])},
         },
     ),
     "intervals": (None, {"levels": [float], "low": [[[float]]], "high": [[[float]]], "fade": float, "quiet": float}),
@@ -236,6 +236,8 @@ class _Scaling:
         self.factor, self.shift = _numbers(of, "factor", F, 1), _numbers(of, "shift", F)
         self.sigma, self.spread = _numbers(of, "sigma", K, 1), np.ones(F)
         self.usual = _numbers(of, "usual", K, 1)
+        self.lowest = _numbers(of, "bounds", 2, -math.inf)[0] if of.get("bounds") else -math.inf
+        self.highest = _numbers(of, "bounds", 2, math.inf)[1] if of.get("bounds") else math.inf
         self.offset = np.where(self.levels, 0, self.shift)
         Fs = statics or len(of.get("static_low", []))  # known of the series, even where the network has no such input
         self.static_low, self.static_range = _numbers(of, "static_low", Fs), _numbers(of, "static_range", Fs, 1)
@@ -267,7 +269,13 @@ class _Scaling:
         wide = (slice(None),) + (None,) * (y.ndim - 2)
         values: np.ndarray = y * gain[wide] + base[wide]
         logged = self.logged[: len(base)]
-        return np.where(logged[wide], np.expm1(values), values) if logged.any() and not self.returns else values
+        if logged.any() and not self.returns:
+            values = np.where(logged[wide], np.expm1(values), values)
+        return self.bounded(values)
+
+    def bounded(self, values: np.ndarray) -> np.ndarray:
+        """Returns values within what a forecast may be; NaN stays NaN."""
+        return np.minimum(np.maximum(values, self.lowest), self.highest)
 
     def unit(self, raw: np.ndarray, fade: float, quiet: float) -> np.ndarray:
         """Returns the unit of interval offsets `(K,)`: how far the targets of a window moved from row to row.
@@ -379,6 +387,7 @@ class EdgeModel:
         K = len(self.targets) or self._y.size // (H * max(1, Q))
         sizes = {name: end.size for name, end in self._others.items()}
         self._shape = (H, K, Q) if Q else (H, K)
+        self._middle = about["quantiles"].index(0.5) if 0.5 in about["quantiles"] else Q // 2
         self._shapes = {"known": (L + H, sizes.get("known", 0) // (L + H)), "static": (sizes.get("static", 0),)}
         self._scaling = _Scaling(about["scaling"], F, K, *self._shapes["static"])
         table = about.get("intervals") or {"levels": [], "low": [], "high": [], "fade": 1.0, "quiet": 0.0}
@@ -397,7 +406,8 @@ class EdgeModel:
             "step": all(
                 (a.shape, a.dtype, a.scale, a.zero) == (b.shape, b.dtype, b.scale, b.zero) for a, b in self._states
             ),
-            "intervals": all(one.shape == self._shape for one in self._offsets.values()),
+            "intervals": all(one.shape == self._shape[:2] for one in self._offsets.values()),
+            "quantiles": not Q or 0.5 in about["quantiles"] or not self._offsets,
             "state": not self.streaming or (not sizes and self._scaling.normalize == "none"),
         }
         if not all(agreed.values()):
@@ -581,7 +591,9 @@ class EdgeModel:
                 values = self._scaling.after(y, base, gain) if self._scaling.host else y
                 if np.isfinite(values).all():
                     unit = self._scaling.unit(window, self._fade, self._quiet)
-                    ends = {name: values + offsets * unit for name, offsets in self._offsets.items()}
+                    middle = values[..., self._middle] if len(self._shape) > 2 else values
+                    ends = {name: middle + offsets * unit for name, offsets in self._offsets.items()}
+                    ends = {name: self._scaling.bounded(end) for name, end in ends.items()}
                     return Forecast(values, False, tuple(flags), ends)
         if not self.targets:  # nobody knows which columns they are
             return Forecast(np.full(self._shape, np.nan), True, (*flags, f"{why}, so there is no forecast"))
@@ -589,7 +601,7 @@ class EdgeModel:
             wanted = f"A forecast needs a known value of {', '.join(self.targets)} at least"
             raise EdgeError(f"{wanted}. Received: rows without one ({why}). Give rows with values.", BAD_ROWS)
         naive = np.broadcast_to(last[0, :, None] if len(self._shape) > 2 else last[0], self._shape).copy()
-        unknown = {name: np.full(self._shape, np.nan) for name in self._offsets}
+        unknown = {name: np.full(self._shape[:2], np.nan) for name in self._offsets}
         return Forecast(naive, True, (*flags, f"{why}, so the naive forecast stands in"), unknown)
 
 

@@ -6,7 +6,7 @@
     none        x = v * factor + shift                      forecast = (y - shift) / factor
 
 It is what `pipelines.pipeline` and the shell around a model do together, in the order that loses least in float32:
-large values are subtracted before they are scaled. The constants are the group `scaling` of the metadata, so the
+large values are subtracted before they are scaled. Forecasts are then brought within `bounds`. The constants are the group `scaling` of the metadata, so the
 device, the C files and the operations in the file do the same.
 """
 
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from pipelines.pipeline import bounded
 
 Scaling = Mapping[str, Any]
 
@@ -40,7 +42,7 @@ def forecasts(scaling: Scaling, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         return np.asarray(scaling[name], np.float64)[:K][extra]
 
     if scaling["predict"] == "return":
-        return np.asarray(raw[:, -1:, :K][extra] * (1 + y * column("sigma")))
+        return bounded(np.asarray(raw[:, -1:, :K][extra] * (1 + y * column("sigma"))), scaling["bounds"])
     low, high = scaling["clip_low"], scaling["clip_high"]
     v = raw[:, :, :K] if low is None else np.clip(raw[:, :, :K], low[:K], high[:K])
     logged = np.asarray(scaling["log1p"])[:K]
@@ -53,7 +55,7 @@ def forecasts(scaling: Scaling, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         u = y * deviation / factor + v.mean(axis=1, keepdims=True)[extra]
     else:
         u = (y - column("shift")) / factor
-    return np.where(logged[extra], np.expm1(np.where(logged[extra], u, 0)), u)
+    return bounded(np.where(logged[extra], np.expm1(np.where(logged[extra], u, 0)), u), scaling["bounds"])
 
 
 def before(scaling: Scaling, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -107,7 +109,7 @@ def after(scaling: Scaling, y: tf.Tensor, carry: tf.Tensor | None, deviation: tf
     factor = wide(np.asarray(scaling["factor"])[:K])
     carry = None if carry is None else (tf.expand_dims(carry, -1) if quantiles else carry)
     if scaling["predict"] == "return":
-        return carry * (y * _row(wide(np.asarray(scaling["sigma"]))) + 1.0)
+        return _bounded(scaling, carry * (y * _row(wide(np.asarray(scaling["sigma"]))) + 1.0))
     if scaling["normalize"] == "mean_std":
         y = y * (tf.expand_dims(deviation, -1) if quantiles else deviation)
     if scaling["normalize"] == "none":
@@ -115,13 +117,18 @@ def after(scaling: Scaling, y: tf.Tensor, carry: tf.Tensor | None, deviation: tf
     else:
         u = _affine(y, 1 / factor, np.zeros_like(factor)) + carry
     logged = np.asarray(scaling["log1p"])[:K]
-    if not logged.any():
-        return u
-    grown = tf.exp(u) - 1.0
-    if logged.all():
-        return grown
-    mask = _row(wide(logged))
-    return grown * mask + u * (1 - mask)
+    if logged.any():
+        grown = tf.exp(u) - 1.0
+        mask = _row(wide(logged))
+        u = grown if logged.all() else grown * mask + u * (1 - mask)
+    return _bounded(scaling, u)
+
+
+def _bounded(scaling: Scaling, u: tf.Tensor) -> tf.Tensor:
+    """Returns forecasts within their bounds, without an operation where there are none."""
+    low, high = scaling["bounds"]
+    u = u if low is None else tf.maximum(u, tf.constant(low, tf.float32))
+    return u if high is None else tf.minimum(u, tf.constant(high, tf.float32))
 
 
 def _targets(values: tf.Tensor, K: int) -> tf.Tensor:

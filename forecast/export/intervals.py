@@ -37,6 +37,8 @@ def learned(subject: Subject, data: bytes) -> tuple[dict[str, Any] | None, list[
         return None, ["intervals: the rows hold no window of the calibration part"]
     forecasts = _forecasts(subject, data, windows)
     y_file = np.stack([np.full_like(one.values, np.nan) if one.fallback else one.values for one in forecasts])
+    if y_file.ndim == 4:  # intervals lie around the quantile 0.5
+        y_file = y_file[..., subject.about["quantiles"].index(0.5)]
     own = [subject.per_series.get(name, subject.scaling) for name in windows.series]
     usual = np.array([scaling["usual"] for scaling in own])  # (N, K)
     conformal = Conformal().fit(windows.y_true - y_file, unit(windows.raw["past"], usual))

@@ -47,19 +47,23 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """Returns the new hidden state `(B, U)`, and both new states."""
         x, h, c = dropped(self, inputs, states, training)
-        z = normalised(ops.matmul(x, self.kernel), self.input_gain)  # (B, 4U)
-        z = z + normalised(ops.matmul(h, self.recurrent_kernel), self.recurrent_gain)
+        # The mean of `x W` over the units is `x` times the mean of `W`: taken from the kernel, once for all steps.
+        z = scaled(ops.matmul(x, _centred(self.kernel)), self.input_gain)  # (B, 4U)
+        z = z + scaled(ops.matmul(h, _centred(self.recurrent_kernel)), self.recurrent_gain)
         i, f, g, o = ops.split(z if self.bias is None else z + self.bias, 4, axis=-1)
         c_new = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-        h_new = ops.sigmoid(o) * ops.tanh(normalised(c_new, self.cell_gain) + self.cell_bias)
+        h_new = ops.sigmoid(o) * ops.tanh(scaled(_centred(c_new), self.cell_gain) + self.cell_bias)
         return h_new, [h_new, c_new]
 
 
-def normalised(z: Any, gain: Any) -> Any:
-    """Returns values `(B, n)` with mean 0 and deviation 1 over the last axis, times a gain `(n,)`.
+def scaled(z: Any, gain: Any) -> Any:
+    """Returns values `(B, n)`, whose mean over the last axis is 0, with deviation 1, times a gain `(n,)`.
 
     Written with operations that have integer kernels on a device: no negation, no variance.
     """
-    centred = z - ops.mean(z, axis=-1, keepdims=True)
-    variance = ops.mean(centred * centred, axis=-1, keepdims=True)
-    return centred * ops.rsqrt(variance + EPSILON) * gain
+    variance = ops.mean(z * z, axis=-1, keepdims=True)
+    return z * ops.rsqrt(variance + EPSILON) * gain
+
+
+def _centred(z: Any) -> Any:
+    return z - ops.mean(z, axis=-1, keepdims=True)

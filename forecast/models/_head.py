@@ -2,15 +2,16 @@
 
     state (N, U) --+-- what is known ahead, static covariates, who it is --- Dense --+-- middle (N, H, K)
                    |                     (only where there is any)                   |
-                   +-- Dense - ELU + 1, how far the quantiles lie apart -------------+-- (N, H, K, Q), never crossing
+                   +-- Dense - square, how far the quantiles lie apart --------------+-- (N, H, K, Q), never crossing
 
-A quantile is the one next to it, nearer the middle, plus or minus something positive: so they cannot cross, whatever
-the network answers. The distances are `elu(z) + 1`, which has integer kernels on a device, unlike a sorting.
+A quantile is the one next to it, nearer the middle, plus or minus something that is not negative: so they cannot cross,
+whatever the network answers. The distances are squares: a product is precise in the integers of a device, where
+exponentials are not, and a sorting is not there at all.
 
 Axes: `N` windows, `L` lookback, `H` horizon, `F` inputs, `K` targets, `Q` quantiles, `U` units.
 
 Source: Gasthaus et al. (2019), https://proceedings.mlr.press/v89/gasthaus19a.html, for quantiles that are sums of
-positive parts.
+parts that are not negative.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from pipelines.spec import Spec
 
 from . import Shapes
 
-# Where distances between quantiles begin, about exp(-3): scaled windows move by hundredths.
-APART = -3.0
+# Where the roots of distances between quantiles begin: scaled windows move by hundredths.
+APART = 0.2
 
 
 class ContextOptions(Spec):
@@ -146,7 +147,7 @@ def fan(middle: keras.KerasTensor, state: keras.KerasTensor, shapes: Shapes) -> 
     if Q < 2:
         return ops.expand_dims(middle, -1) if Q else middle
     z = keras.layers.Dense(H * K * (Q - 1), bias_initializer=keras.initializers.Constant(APART), name="apart")(state)
-    apart = keras.layers.Reshape((H, K, Q - 1))(keras.layers.ELU()(z)) + 1.0  # (N, H, K, Q - 1), above zero
+    apart = keras.layers.Reshape((H, K, Q - 1))(ops.multiply(z, z))  # (N, H, K, Q - 1), not negative
     m = shapes.quantiles.index(0.5)
     i, j = np.arange(Q - 1)[:, None], np.arange(Q)  # distance i lies between quantiles i and i + 1
     sums = ((m <= i) & (i < j)).astype(np.float32) - ((j <= i) & (i < m))

@@ -15,6 +15,7 @@ Source: Sutskever et al. (2014), https://arxiv.org/abs/1409.3215; Bahdanau et al
 https://arxiv.org/abs/1409.0473; Bengio et al. (2015), https://arxiv.org/abs/1506.03099, for the schedule.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -53,7 +54,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     now = keras.layers.Cropping1D((L - 1, 0))(given["past"])[:, :, :K]
     now = keras.layers.Reshape((K,), name="now")(now)  # (N, K), the last values known
     future = ahead(given, shapes)
-    y = _decoded(_Decoder.fresh(options, K), x, keys, h, c, now, future, H, None)
+    y = _decoded(_Decoder.fresh(options, shapes), x, keys, h, c, now, future, H, None)
     return set_forget_bias(core("encoder_decoder", given, fan(y, state, shapes)), options.forget_bias)
 
 
@@ -90,13 +91,15 @@ def forced_share(epoch: int, options: Options) -> float:
 class _Decoder:
     """The layers that every step shares, by name."""
 
-    NAMES = ("decoder", "query", "score", "dropped", "readout")
-
-    def __init__(self, layers: dict[str, keras.layers.Layer]) -> None:
-        self.cell, self.query, self.score, self.dropped, self.readout = (layers[name] for name in self.NAMES)
+    def __init__(self, layers: Mapping[str, keras.layers.Layer]) -> None:
+        self.cell, self.dropped = layers["decoder"], layers["dropped"]
+        self.query, self.score = layers["query"], layers["score"]
+        # What a step sees is added, not joined: side by side, integers of a device would have one scale for all of it.
+        self.seen, self.context, self.ahead = layers["seen"], layers["context_in"], layers.get("ahead_in")
+        self.readout, self.glance = layers["readout"], layers["glance"]
 
     @classmethod
-    def fresh(cls, options: Options, targets: int) -> "_Decoder":
+    def fresh(cls, options: Options, shapes: Shapes) -> "_Decoder":
         regularizer = keras.regularizers.L2(options.l2) if options.l2 else None
         cell = keras.layers.LSTMCell(
             options.units,
@@ -108,16 +111,21 @@ class _Decoder:
         )
         layers = [
             cell,
+            keras.layers.Dropout(options.dropout, name="dropped"),
             keras.layers.Dense(options.units, use_bias=False, name="query"),
             keras.layers.Dense(1, use_bias=False, name="score"),
-            keras.layers.Dropout(options.dropout, name="dropped"),
-            keras.layers.Dense(targets, name="readout"),
+            keras.layers.Dense(options.units, name="seen"),
+            keras.layers.Dense(options.units, use_bias=False, name="context_in"),
+            keras.layers.Dense(shapes.targets, name="readout"),
+            keras.layers.Dense(shapes.targets, use_bias=False, name="glance"),
         ]
+        if shapes.known:
+            layers.append(keras.layers.Dense(options.units, use_bias=False, name="ahead_in"))
         return cls({layer.name: layer for layer in layers})
 
     @classmethod
     def of(cls, model: keras.Model) -> "_Decoder":
-        return cls({name: model.get_layer(name) for name in cls.NAMES})
+        return cls({layer.name: layer for layer in model.layers})
 
 
 def _decoded(
@@ -139,9 +147,11 @@ def _decoded(
         score = by.score(ops.tanh(keys + ops.reshape(by.query(h), (-1, 1, U))))  # (N, L, 1)
         weights = ops.softmax(ops.reshape(score, (-1, 1, L)))  # (N, 1, L)
         context = ops.reshape(ops.matmul(weights, encoded), (-1, U))  # (N, U)
-        told = [seen, context] if future is None else [seen, context, future[:, step]]
-        h, (_, c) = by.cell(by.dropped(ops.concatenate(told, axis=-1)), [h, c])
-        answers.append(by.readout(ops.concatenate([h, context], axis=-1)))  # (N, K)
+        x = by.seen(seen) + by.context(context)  # (N, U)
+        if future is not None:
+            x = x + by.ahead(future[:, step])
+        h, (_, c) = by.cell(by.dropped(x), [h, c])
+        answers.append(by.readout(h) + by.glance(context))  # (N, K)
         seen = answers[-1]
         if teaching is not None:
             teacher, forced = teaching

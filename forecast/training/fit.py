@@ -103,6 +103,7 @@ def fit(
     finally:
         progress.end()
     keep.restore()
+    model.compiled = False  # what is cloned and saved later is the network, not how it was trained
     history = pd.DataFrame(rows)
     last = history.iloc[-1]
     broken = [name for name in ("loss", "val_loss") if len(rows) > 1 and not np.isfinite(last[name])]

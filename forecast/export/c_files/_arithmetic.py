@@ -101,6 +101,12 @@ inline bool prepare(const float* rows, Past* past) {
   return fine;
 }
 
+// What a forecast may be.
+inline float bounded(float u) {
+  if constexpr (kBounded) u = u < kLowest ? kLowest : (u > kHighest ? kHighest : u);
+  return u;
+}
+
 // Writes the forecast in raw units, kForecastSize values, from the output tensor and the rows that it was made from.
 inline void finish(const Y* y, [[maybe_unused]] const float* rows, float* forecast) {
   [[maybe_unused]] const Window window = measure(rows);
@@ -118,7 +124,7 @@ inline void finish(const Y* y, [[maybe_unused]] const float* rows, float* foreca
       }
       if constexpr (kLogs) u = kLog1p[k] ? expm1f(u) : u;
     }
-    forecast[i] = u;
+    forecast[i] = bounded(u);
   }
 }"""
 
@@ -173,7 +179,8 @@ inline int outside(const float* rows) {
 }"""
 
 INTERVALS = """\
-// Writes both ends of the interval of a level, 0 to kLevels - 1, around what finish() wrote: kForecastSize values each.
+// Writes both ends of the interval of a level, 0 to kLevels - 1, around what finish() wrote: kHorizon x kTargets values
+// each, around the quantile 0.5 where there are quantiles.
 // rows: the last kLookback x kFeatures raw values, oldest row first; a streaming file needs them for this alone.
 inline void interval(int level, const float* rows, const float* forecast, float* low, float* high) {
   for (int k = 0; k < kTargets; ++k) {
@@ -186,9 +193,11 @@ inline void interval(int level, const float* rows, const float* forecast, float*
       }
       unit = fmaxf(sum / weight, kQuiet * unit);
     }
-    for (int i = k; i < kForecastSize; i += kTargets) {
-      low[i] = forecast[i] + unit * kLowOffsets[level * kForecastSize + i];
-      high[i] = forecast[i] + unit * kHighOffsets[level * kForecastSize + i];
+    constexpr int each = kQuantiles > 0 ? kQuantiles : 1;
+    for (int i = k; i < kHorizon * kTargets; i += kTargets) {
+      const float middle = forecast[i * each + kMiddle];
+      low[i] = bounded(middle + unit * kLowOffsets[level * kHorizon * kTargets + i]);
+      high[i] = bounded(middle + unit * kHighOffsets[level * kHorizon * kTargets + i]);
     }
   }
 }"""

@@ -147,6 +147,8 @@ def _sizes(file: File) -> str:
         f"inline constexpr int kFeatures = {file.features};  // columns of a row; the first are the targets",
         f"inline constexpr int kTargets = {len(about['targets'])};",
         f"inline constexpr int kQuantiles = {len(quantiles)};  // 0: one value a step and target",
+        f"inline constexpr int kMiddle = {list(quantiles).index(0.5) if 0.5 in quantiles else len(quantiles) // 2};"
+        "  // which quantile is the forecast",
         f"inline constexpr int kForecastSize = {file.forecasts};  // values that finish() writes",
     ]
     if seconds:
@@ -217,6 +219,10 @@ def _scaling(file: File) -> str:
         [sign * float("inf") if v is None else v for v in scaling[side] or [None] * file.features]
         for side, sign in (("clip_low", -1), ("clip_high", 1))
     )
+    lowest, highest = (
+        sign * float("inf") if bound is None else bound
+        for bound, sign in zip(scaling.get("bounds") or (None, None), (-1, 1), strict=True)
+    )
     normalize = {"last": "kLast", "mean_std": "kMeanStd", "none": "kNone"}[scaling["normalize"]]
     centred = [bool(level) and normalize != "kNone" for level in scaling["levels"]]
     of = f"A constant of the columns {', '.join(map(repr, names))}" if names else "A constant"
@@ -231,6 +237,9 @@ def _scaling(file: File) -> str:
         f"inline constexpr bool kPredictsReturns = {'true' if scaling['predict'] == 'return' else 'false'};",
         f"inline constexpr bool kClips = {'true' if clips else 'false'};",
         f"inline constexpr bool kLogs = {'true' if any(scaling['log1p']) else 'false'};",
+        f"inline constexpr bool kBounded = {'true' if lowest > -float('inf') or highest < float('inf') else 'false'};",
+        f"inline constexpr float kLowest = {number(lowest)};",
+        f"inline constexpr float kHighest = {number(highest)};",
         f"inline constexpr float kEpsilon = {number(scaling['epsilon'])};",
         array("float", "kClipLow", low, what=of),
         array("float", "kClipHigh", high, what=of),

@@ -133,4 +133,5 @@ class File:
             **{"factor": [1.0] * features, "shift": [0.0] * features},
             **{"normalize": "none", "levels": [False] * features, "epsilon": 0.0, "predict": "level", "sigma": None},
             **{"static_low": [0.0] * statics, "static_range": [1.0] * statics},
+            "bounds": (self.about["scaling"] or {}).get("bounds"),  # which the ends of intervals need anyway
         }
