@@ -19,6 +19,7 @@ from pipelines.errors import ConfigError, ExportError
 
 from . import assemble, cost, flatbuffer, intervals, measure, parity, runtimes
 from .candidates import INTEGERS, NO_RECURRENCE, Candidate, candidates, why_not
+from .correction import correct
 from .options import ExportSpec
 from .parity import Comparison
 from .subject import Subject
@@ -152,6 +153,7 @@ def _chosen(
         try:
             if isinstance(one, ExportError):
                 raise one
+            correct(one, subject.core, subject.calibration)
             row = _measured(subject, spec, one)
         except ExportError as error:  # of the converter, or of a runtime
             tried.append({"layout": layout, "result": f"refused: {error}"})
