@@ -65,7 +65,11 @@ def main() -> None:
     rows, figures = [], {}
     for name in options.models:
         model = Forecaster(
-            **SETTINGS[name], target="y", horizon=options.horizon, scaling="standard", split={**starts, "calibration": 0.0}
+            **SETTINGS[name],
+            target="y",
+            horizon=options.horizon,
+            scaling="standard",
+            split={**starts, "calibration": 0.0},
         )
         start = time.perf_counter()
         model.fit(frame, quiet=options.quiet)
@@ -74,8 +78,15 @@ def main() -> None:
         epochs = len(model.run_.history) - 1
         figures[name] = found | {"seconds": round(seconds, 1), "epochs": epochs}
         cells = [f"{found[f'{name}_mse']:.4f}", f"{found['mae']:.4f}", f"{found['naive_mse']:.4f}"]
-        rows.append([name, f"{found['windows']:,}", *cells, f"{model.network_.count_params():,}", epochs, f"{seconds:.0f}"])
-    report(["model", "windows", "MSE", "MAE", "repeat-last MSE", "parameters", "epochs", "seconds"], rows, figures, options.json)
+        rows.append(
+            [name, f"{found['windows']:,}", *cells, f"{model.network_.count_params():,}", epochs, f"{seconds:.0f}"]
+        )
+    report(
+        ["model", "windows", "MSE", "MAE", "repeat-last MSE", "parameters", "epochs", "seconds"],
+        rows,
+        figures,
+        options.json,
+    )
 
 
 if __name__ == "__main__":

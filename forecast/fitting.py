@@ -187,7 +187,7 @@ def taught(
     from .models import registry
     from .models._shell import core_of, wrap
 
-    module = None if own is not None else registry.load(config.model.name)
+    module: Any = None if own is not None else registry.load(config.model.name)
     if not hasattr(module, "taught"):
         return network, None
     options = module.Options(**config.model.options)

@@ -75,7 +75,7 @@ def forecast(
     levels: Levels = None,
     own: keras.Model | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], Bands | None, dict[str, np.ndarray], str]:
-    """Returns forecasts `(N, H, K)`, their quantiles and intervals, what their training rows say, and how they were made.
+    """Returns forecasts `(N, H, K)`, quantiles and intervals, what their training rows say, and how they were made.
 
     Raises:
         ConfigError: A setting is wrong, or levels are asked for that a fold has too few calibration windows for.

@@ -164,7 +164,8 @@ class Intervals:
                 f"{FILE} must hold the intervals of this forecaster. Received for {folder}: {error}. Save the model "
                 "again."
             ) from None
-        return cls(conformal, ids, usual, *map(int, about), bounds=pipeline.spec.bounds)
+        windows, apart, series, rows, train = map(int, about)
+        return cls(conformal, ids, usual, windows, apart, series, rows, train, pipeline.spec.bounds)
 
 
 def calibrate(

@@ -19,6 +19,7 @@ SILENT = {
     "02_recurrent_models.ipynb": {"settings", "four"},
     "03_int8_on_device.ipynb": {"settings"},
     "04_backtest_honestly.ipynb": {"settings"},
+    "05_inside_an_lstm.ipynb": {"settings"},
     "08_nightly_job.ipynb": {"settings"},
 }
 PICTURES = {
@@ -26,6 +27,7 @@ PICTURES = {
     "02_recurrent_models.ipynb": 2,
     "03_int8_on_device.ipynb": 1,
     "04_backtest_honestly.ipynb": 5,
+    "05_inside_an_lstm.ipynb": 6,
     "08_nightly_job.ipynb": 2,
 }
 

@@ -14,7 +14,7 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", "-k", help="forecast, fit, history, error_by_step, splits, moves, intervals or coverage."
+            "--kind", "-k", help="forecast, fit, history, error_by_step, splits, moves, intervals, coverage or inside."
         ),
     ] = "forecast",
     series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,

@@ -90,7 +90,7 @@ def judged(
 
 
 def quantile_table(y_true: FloatArray, quantiles: dict[float, FloatArray]) -> pd.DataFrame:
-    """Returns what quantiles are worth: `below`, the percent of true values below each, and its `pinball` loss in units.
+    """Returns what quantiles are worth: `below`, the percent of true values below each, and its `pinball` loss.
 
     Args:
         y_true: Known values `(n,)`.

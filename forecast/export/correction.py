@@ -80,15 +80,20 @@ def _last(model: Any) -> tuple[Any, list[int]] | None:
 def _apply(model: Any, op: Any, way: list[int], gain: float, bias: np.ndarray) -> bool:
     """Lets the operator answer `gain * y + bias`; returns whether it can."""
     graph = model.subgraphs[0]
-    source, kernel = graph.tensors[int(op.inputs[0])], graph.tensors[int(op.inputs[1])]
+    source = graph.tensors[int(op.inputs[0])]
     weights = flatbuffer.constant(model, int(op.inputs[1]))
     offsets = flatbuffer.constant(model, int(op.inputs[2])) if len(op.inputs) > 2 else None
-    readers = [one for one in graph.operators if int(op.inputs[1]) in one.inputs]
-    if weights is None or offsets is None or len(bias) != len(offsets) or len(readers) > 1:
+    if weights is None or offsets is None or len(bias) % len(offsets):
         return False
+    bias = bias.reshape(-1, len(offsets)).mean(
+        axis=0
+    )  # one bias serves several steps where a layer answers step by step
+    for place in (1, 2):  # others may read them, too
+        graph.tensors.append(copy.deepcopy(graph.tensors[int(op.inputs[place])]))
+        op.inputs[place] = len(graph.tensors) - 1
+    kernel = graph.tensors[int(op.inputs[1])]
     kernel.quantization.scale = (np.asarray(kernel.quantization.scale, np.float64) * gain).astype(np.float32)
     added = graph.tensors[int(op.inputs[2])]
-    added.quantization = copy.deepcopy(added.quantization)
     # A kernel knows the bias in units of input times weights.
     unit = float(source.quantization.scale[0]) * np.asarray(kernel.quantization.scale, np.float64)
     added.quantization.scale = unit.astype(np.float32)

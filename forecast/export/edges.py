@@ -5,9 +5,9 @@
     mean_std    x = (v - mean) * factor / deviation         forecast = y * deviation / factor + mean
     none        x = v * factor + shift                      forecast = (y - shift) / factor
 
-It is what `pipelines.pipeline` and the shell around a model do together, in the order that loses least in float32:
-large values are subtracted before they are scaled. Forecasts are then brought within `bounds`. The constants are the group `scaling` of the metadata, so the
-device, the C files and the operations in the file do the same.
+Forecasts are then brought within `bounds`. It is what `pipelines.pipeline` and the shell around a model do together, in
+the order that loses least in float32: large values are subtracted before they are scaled. The constants are the group
+`scaling` of the metadata, so the device, the C files and the operations in the file do the same.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ import keras
 
 
 def dropped(cell: keras.layers.LSTMCell, inputs: Any, states: Any, training: bool) -> tuple[Any, Any, Any]:
-    """Returns the input `(B, F)` and the hidden state `(B, U)` without what this batch leaves out, and the cell state."""
+    """Returns input `(B, F)` and hidden state `(B, U)` without what this batch leaves out, and the cell state."""
     h, c = states
     if training and cell.dropout:
         inputs = inputs * cell.get_dropout_mask(inputs)

@@ -59,8 +59,10 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
         z = ops.matmul(x, _centred(self.kernel)) + ops.matmul(h, _centred(self.recurrent_kernel))  # (B, 4U)
         z = scaled(z, self.gate_gain, GATES)
         i, f, g, o = ops.split(z if self.bias is None else z + self.bias, 4, axis=-1)
-        c_new = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-        h_new = ops.sigmoid(o) * ops.tanh(scaled(_centred(c_new), self.cell_gain, CELL) + self.cell_bias)
+        c_new = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
+        h_new = self.recurrent_activation(o) * self.activation(
+            scaled(_centred(c_new), self.cell_gain, CELL) + self.cell_bias
+        )
         return h_new, [h_new, c_new]
 
 

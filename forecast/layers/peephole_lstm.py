@@ -45,6 +45,6 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
         z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)  # (B, 4U)
         i, f, g, o = ops.split(z if self.bias is None else z + self.bias, 4, axis=-1)
         p_i, p_f, p_o = ops.split(self.peepholes, 3)
-        c_new = ops.sigmoid(f + p_f * c) * c + ops.sigmoid(i + p_i * c) * ops.tanh(g)
-        h_new = ops.sigmoid(o + p_o * c_new) * ops.tanh(c_new)
+        c_new = self.recurrent_activation(f + p_f * c) * c + self.recurrent_activation(i + p_i * c) * self.activation(g)
+        h_new = self.recurrent_activation(o + p_o * c_new) * self.activation(c_new)
         return h_new, [h_new, c_new]

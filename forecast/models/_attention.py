@@ -36,10 +36,10 @@ def weights_of(core: keras.Model, inputs: Any) -> Any:
 
     Args:
         core: A model of this folder.
-        inputs: What it takes.
+        inputs: What it takes, by name.
     """
     if LAYER not in {layer.name for layer in core.layers}:
         return None
     asked = keras.Model(core.inputs, core.get_layer(LAYER).output)
-    found = asked([inputs[tensor.name] for tensor in core.inputs] if isinstance(inputs, dict) else inputs)
+    found = asked([inputs[tensor.name] for tensor in core.inputs])
     return keras.ops.convert_to_numpy(found)[:, 0]

@@ -77,7 +77,7 @@ def about(given: Inputs, shapes: Shapes, options: ContextOptions) -> list[keras.
 
 
 def joined(state: keras.KerasTensor, others: Sequence[keras.KerasTensor], units: int) -> keras.KerasTensor:
-    """Returns the state `(N, U)` together with other vectors, which may bend each other; itself where there are none."""
+    """Returns the state `(N, U)` together with other vectors, which may bend each other; itself without any."""
     if not others:
         return state
     both = keras.layers.Concatenate(name="joined")([state, *others])

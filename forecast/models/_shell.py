@@ -31,7 +31,8 @@ def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, 
     """Returns the model around a core.
 
     Args:
-        core: Takes `past (N, L, F)` and other inputs by name, answers `(N, H, K)`, or `(N, H, K, Q)` where there are quantiles.
+        core: Takes `past (N, L, F)` and other inputs by name, answers `(N, H, K)`, or `(N, H, K, Q)` where there are
+            quantiles.
         shapes: What it was built for.
         normalize: "last", "mean_std" or "none".
         levels: Which inputs move with the level `(F,)`; the targets are the first `K`.

@@ -72,9 +72,9 @@ def taught(model: keras.Model, shapes: Shapes) -> keras.Model:
     H, K = shapes.horizon, shapes.targets
     teacher, forced = keras.Input((H, K), name="teacher"), keras.Input((H, 1), name="forced")
     names = {layer.name for layer in model.layers}
-    parts = [model.get_layer(name).output for name in ("encoded", "keys", "first_h", "first_c", "now")]
+    x, keys, h, c, now = (model.get_layer(name).output for name in ("encoded", "keys", "first_h", "first_c", "now"))
     future = model.get_layer("ahead").output if "ahead" in names else None
-    y = _decoded(_Decoder.of(model), *parts, future, H, (teacher, forced))
+    y = _decoded(_Decoder.of(model), x, keys, h, c, now, future, H, (teacher, forced))
     if len(shapes.quantiles) > 1:
         y = ops.add(ops.expand_dims(y, -1), model.get_layer("fan").output)
     elif shapes.quantiles:
@@ -96,7 +96,7 @@ class _Decoder:
         self.query, self.score = layers["query"], layers["score"]
         # What a step sees is added, not joined: side by side, integers of a device would have one scale for all of it.
         self.seen, self.context, self.ahead = layers["seen"], layers["context_in"], layers.get("ahead_in")
-        self.readout, self.glance = layers["readout"], layers["glance"]
+        self.readout = layers["readout"]
 
     @classmethod
     def fresh(cls, options: Options, shapes: Shapes) -> "_Decoder":
@@ -117,7 +117,6 @@ class _Decoder:
             keras.layers.Dense(options.units, name="seen"),
             keras.layers.Dense(options.units, use_bias=False, name="context_in"),
             keras.layers.Dense(shapes.targets, name="readout"),
-            keras.layers.Dense(shapes.targets, use_bias=False, name="glance"),
         ]
         if shapes.known:
             layers.append(keras.layers.Dense(options.units, use_bias=False, name="ahead_in"))
@@ -140,7 +139,7 @@ def _decoded(
     teaching: tuple[Any, Any] | None,
 ) -> keras.KerasTensor:
     """Returns the answers of all steps `(N, H, K)`."""
-    answers: list[Any] = []
+    states: list[Any] = []
     L, U = encoded.shape[1:]
     seen = now  # (N, K)
     for step in range(horizon):
@@ -148,12 +147,13 @@ def _decoded(
         weights = ops.softmax(ops.reshape(score, (-1, 1, L)))  # (N, 1, L)
         context = ops.reshape(ops.matmul(weights, encoded), (-1, U))  # (N, U)
         x = by.seen(seen) + by.context(context)  # (N, U)
-        if future is not None:
+        if future is not None and by.ahead is not None:
             x = x + by.ahead(future[:, step])
         h, (_, c) = by.cell(by.dropped(x), [h, c])
-        answers.append(by.readout(h) + by.glance(context))  # (N, K)
-        seen = answers[-1]
-        if teaching is not None:
+        states.append(ops.concatenate([h, context], axis=-1))  # (N, 2U)
+        if step + 1 < horizon:
+            seen = by.readout(states[-1])  # (N, K)
+        if teaching is not None and step + 1 < horizon:
             teacher, forced = teaching
             seen = seen + forced[:, step] * (teacher[:, step] - seen)
-    return ops.stack(answers, axis=1)
+    return by.readout(ops.stack(states, axis=1))  # (N, H, K)

@@ -1,11 +1,12 @@
 """Linear: every step of the horizon is a weighted sum of the window; the bar that a deep model has to beat.
 
-    nlinear     target - its last value ---- Dense L -> H ------------------------------ + last value - (H, K)
+    linear      target --------------------- Dense L -> H ----- (H, K)
     dlinear     trend (moving average) ----- Dense L -> H --+
-                target - trend ------------- Dense L -> H --+--------------------------------------- - (H, K)
+                target - trend ------------- Dense L -> H --+-- (H, K)
 
-All targets share the weights. Other inputs, what is known ahead, static covariates and the series' embedding add a
-weighted sum of their own. Where `nlinear` fits, take it: it is the smallest, the fastest, and often hard to beat.
+With `normalize="last"`, the default, `linear` is the paper's NLinear: the shell takes the last value off the window and
+puts it back. All targets share the weights. Other inputs, what is known ahead, static covariates and the series'
+embedding add a weighted sum of their own.
 
 Source: Zeng et al. (2022), https://arxiv.org/abs/2205.13504
 """
@@ -25,12 +26,12 @@ class Options(ContextOptions):
     """Options of `linear`.
 
     Attributes:
-        kind: "nlinear" or "dlinear".
+        kind: "linear" or "dlinear".
         moving_average: Rows of dlinear's trend.
         l2: Weight of the squared kernels in the loss.
     """
 
-    kind: Literal["nlinear", "dlinear"] = "nlinear"
+    kind: Literal["linear", "dlinear"] = "linear"
     moving_average: int = Field(default=25, ge=1)
     l2: float = Field(default=0.0, ge=0)
 
@@ -43,15 +44,18 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     past = given["past"]
     targets = past[:, :, :K] if F > K else past  # (N, L, K)
 
-    def mapped(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Returns `(N, H, K)` of `(N, L, K)`: one kernel for all targets."""
-        dense = keras.layers.Dense(H, kernel_regularizer=regularizer, name=name)
-        return keras.layers.Permute((2, 1))(dense(keras.layers.Permute((2, 1))(x)))
+    # Sums are of vectors `(N, K * H)`, target by target: for one window, Keras takes a sum of two `(1, H, 1)` for a
+    # bias of H channels, which the converter for devices does not know.
 
-    if options.kind == "nlinear":
-        last = keras.layers.Cropping1D((L - 1, 0), name="last_value")(targets)  # (N, 1, K)
-        changes = keras.layers.Subtract(name="changes")([targets, last])
-        y = keras.layers.Add(name="level")([mapped(changes, "head"), last])
+    def mapped(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Returns `(N, K * H)` of `(N, L, K)`: one kernel for all targets."""
+        dense = keras.layers.Dense(H, kernel_regularizer=regularizer, name=name)
+        if K == 1:  # nothing to turn, and a device has an operator less
+            return dense(keras.layers.Flatten()(x))
+        return keras.layers.Flatten()(dense(keras.layers.Permute((2, 1))(x)))
+
+    if options.kind == "linear":
+        y = mapped(targets, "head")
     else:
         trend = _moving_average(targets, min(options.moving_average, L), L)
         rest = keras.layers.Subtract(name="rest")([targets, trend])
@@ -65,7 +69,9 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     if others:
         joined = keras.layers.Concatenate(name="joined")(others) if len(others) > 1 else others[0]
         added = keras.layers.Dense(H * K, kernel_regularizer=regularizer, name="others_head")(joined)
-        y = keras.layers.Add(name="with_others")([y, keras.layers.Reshape((H, K))(added)])
+        y = keras.layers.Add(name="with_others")([y, added])
+    y = keras.layers.Reshape((H, 1), name="answer")(y) if K == 1 else keras.layers.Reshape((K, H))(y)
+    y = y if K == 1 else keras.layers.Permute((2, 1), name="answer")(y)  # (N, H, K)
     state = keras.layers.Flatten()(targets)
     return core("linear", given, fan(y, state, shapes))
 

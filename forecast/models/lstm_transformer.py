@@ -5,11 +5,11 @@
                                  heads                  depth times
 
 The LSTM knows the order, so no positions are encoded. Each row attends to all rows of the window: the past only, never
-the future. Nothing is normalised between the parts: hidden states are within -1 and 1 already, a few blocks train
+the future. Nothing is normalised between the parts: hidden states are within -1 and 1 already, so a few blocks train
 without, and the integers of a device lose most where small states are blown up.
 
 Source: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762; Lim et al. (2019), https://arxiv.org/abs/1912.09363,
-for attention above an LSTM; Zhang et al. (2019), https://arxiv.org/abs/1901.09321, for blocks without normalisation.
+for attention above an LSTM. Without the normalisations of either.
 """
 
 import keras

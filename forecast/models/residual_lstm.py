@@ -33,7 +33,8 @@ class Options(LSTMOptions, ContextOptions):
 def build(shapes: Shapes, options: Options) -> keras.Model:
     """Returns the functional core."""
     given = inputs(shapes, options)
-    x = keras.layers.Dense(options.units, name="projection")(given["past"])  # (N, L, U)
+    # A convolution of one row is a dense layer for each row; the converter for devices takes it with one input, too.
+    x = keras.layers.Conv1D(options.units, 1, name="projection")(given["past"])  # (N, L, U)
     for n in range(options.depth):
         y = x
         for layer in normalised(options, lstm(options, return_sequences=True)):

@@ -4,8 +4,9 @@
                                                                                                              + - (H, K)
     last n seasons of all inputs (n, m * F) - Dense, ReLU - LSTM - Dense - Reshape --------------------------+
 
-A season is `m` rows, such as a day of hours, so a week is seven steps of the LSTM. It begins as the mean of the seasonal
-naive forecasts, which is a strong start where a season is strong. `m` is the season length of the data, or `season`.
+A season is `m` rows, such as a day of hours, so a week is seven steps of the LSTM. It begins as the mean of the
+seasonal naive forecasts, which is a strong start where a season is strong. `m` is the season length of the data, or
+the option `season`.
 
 Source: Smyl (2020), https://doi.org/10.1016/j.ijforecast.2019.03.017, for a network that corrects seasonal values; the
 seasonal naive forecast is in Hyndman and Athanasopoulos, https://otexts.com/fpp3/simple-methods.html
@@ -67,7 +68,9 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     if future is not None:
         others.append(keras.layers.Flatten(name="ahead_flat")(future))
     state = joined(x, others, options.units)
-    correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="head")(state)
-    correction = keras.layers.Reshape((H, K), name="correction")(correction)
-    y = keras.layers.Add(name="answer")([naive, correction])
+    correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="correction")(state)
+    # A sum of vectors: for one window, Keras takes a sum of two `(1, H, 1)` for a bias of H channels, which the
+    # converter for devices does not know.
+    y = keras.layers.Add()([keras.layers.Flatten()(naive), correction])
+    y = keras.layers.Reshape((H, K), name="answer")(y)  # (N, H, K)
     return set_forget_bias(core("seasonal_lstm", given, fan(y, state, shapes)), options.forget_bias)

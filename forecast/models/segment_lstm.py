@@ -1,4 +1,4 @@
-"""SegRNN: the window is cut into segments, one recurrent step each, and the horizon's segments are decoded side by side.
+"""SegRNN: the window is cut into segments, one recurrent step each; those of the horizon are decoded side by side.
 
     past (L, F) - Reshape (L / W, W * F) - Dense, ReLU - GRU or LSTM - last state h (D)
                                                                             |

@@ -8,6 +8,7 @@
     draw(forecaster, "moves")          predicted against realised moves from the cutoff
     draw(forecaster, "intervals")      the ends of intervals over time, and what they missed
     draw(forecaster, "coverage")       how often intervals held lately, fixed and adaptive
+    draw(forecaster, "inside")         gates and states of a recurrent layer over one window, attention weights
     plot_realised(accuracy)            what the published forecasts of a job were worth
     plot_parity(y_keras, y_file)       an exported file beside the network that it came from
 
@@ -35,6 +36,7 @@ from ..evaluation.moves import checked_step
 from . import _picked as picked
 from . import _style as style
 from ._diagnostics import plot_error_by_step, plot_history, plot_splits
+from ._inside import plot_inside, write_inside
 from ._moves import plot_coverage, plot_intervals, plot_moves
 from ._parity import parity_png, plot_parity
 from ._realised import plot_realised
@@ -56,11 +58,13 @@ __all__ = [
     "plot_forecast",
     "plot_future",
     "plot_history",
+    "plot_inside",
     "plot_intervals",
     "plot_moves",
     "plot_parity",
     "plot_realised",
     "plot_splits",
+    "write_inside",
 ]
 
 
@@ -69,7 +73,8 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
 
     Args:
         forecaster: A fitted one.
-        kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals" or "coverage".
+        kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals", "coverage" or
+            "inside".
         options: Of each kind:
             forecast: `part` ("test"), `series`, `target`, `cutoff`, `past`; with `steps` (and `future`), or where the
                 part holds no window, the real future is drawn.
@@ -80,12 +85,13 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
             moves: `part` ("test"), `series`, `target`, `step`.
             intervals: `series`, `target`, `step`, `level`, `adaptive` (False), of the test part.
             coverage: `series`, `target`, `step`, `level`, `lately`, of the test part.
+            inside: `series`, `cutoff`, `layer`; see `forecast.inspection.inspect`.
             Every kind takes `ax`.
 
     Raises:
         ConfigError: There is no such kind, or it has no such option.
         NotFitted: There is no trained network yet; for "history": no training run.
-        UnknownName: There is no such series or target.
+        UnknownName: There is no such series or target; for "inside": no such layer.
         DataError: There is nothing to draw.
     """
     from ._kinds import picture

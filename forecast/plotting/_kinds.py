@@ -178,6 +178,18 @@ def _draw_coverage(
     return plotting.plot_coverage(*both, series=series, target=target, step=step, level=level, lately=lately, ax=ax)
 
 
+def _draw_inside(
+    forecaster: Forecaster,
+    series: str | None = None,
+    cutoff: Any = None,
+    layer: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    from ..inspection import inspect as look_inside
+
+    return plotting.plot_inside(look_inside(forecaster, series=series, cutoff=cutoff, layer=layer), ax=ax)
+
+
 def _backtest(forecaster: Forecaster, part: str, series: str | None, cutoffs: int | None = None) -> Backtest:
     """Returns the backtest of one series: the named one, or the first that has a window."""
     panel = forecaster.panel_
@@ -206,4 +218,5 @@ _KINDS: dict[str, Callable[..., Axes]] = {
     "moves": _draw_moves,
     "intervals": _draw_intervals,
     "coverage": _draw_coverage,
+    "inside": _draw_inside,
 }

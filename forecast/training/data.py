@@ -48,12 +48,14 @@ def training_data(
         if seed is not None:
             order = random.permutation(len(index))
         for first in range(0, len(order), batch_size):
+            y: Any
             inputs, y = pipeline.batch(rows, index[order[first : first + batch_size]])
             if "teacher" in names:
                 told = random.random((*y.shape[:2], 1)) < (forced(number) if forced else 0.0)
                 inputs |= {"teacher": y, "forced": told.astype(np.float32)}
             yield feed(inputs, names), y
 
+    y: Any
     example, y = pipeline.batch(rows, index[:1])
     example |= {"teacher": y, "forced": y[:, :, :1]}
     signature = (_signature(feed(example, names)), _signature(y))

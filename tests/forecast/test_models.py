@@ -13,7 +13,9 @@ import pytest
 import forecast
 from forecast import models
 from forecast._keras import load_keras
-from forecast.models import Shapes, _recurrent, _shell, build_core, registry
+from forecast.layers.layernorm_lstm import LayerNormLSTMCell
+from forecast.layers.peephole_lstm import PeepholeLSTMCell
+from forecast.models import Shapes, _head, _recurrent, _segments, _shell, build_core, registry
 from pipelines.errors import ConfigError, UnknownName
 
 keras = load_keras()
@@ -23,12 +25,15 @@ every_normalization = pytest.mark.parametrize("normalize", ["last", "mean_std", 
 
 
 def small(name, units=4, **options):
-    """Returns options of a small network: as many layers as by default, each of a few units."""
-    field = registry.load(name).Options.model_fields.get("units")
-    if field is None:
+    """Returns options of a small network: as many layers as by default, each of a few units; those that it has."""
+    fields = registry.load(name).Options.model_fields
+    options = {option: value for option, value in options.items() if option in fields}
+    if "season" in fields:
+        options = {"season": 6, **options}
+    if "units" not in fields:
         return options
-    several = isinstance(field.default, tuple | list)
-    return {"units": (units,) * len(field.default) if several else units, **options}
+    several = isinstance(fields["units"].default, tuple | list)
+    return {"units": (units,) * len(fields["units"].default) if several else units, **options}
 
 
 def network(name, shapes, normalize="last", seed=0, **options):
@@ -57,6 +62,16 @@ def lstms(model, kinds=(keras.layers.LSTM,)):
     found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, kinds)}
     cells = {id(layer.cell): layer for layer in found.values()}
     return list(cells.values())
+
+
+def with_option(*options):
+    """Returns each model with each of these options that it has."""
+    return [
+        (name, option)
+        for name in registry.names()
+        for option in options
+        if option in registry.load(name).Options.model_fields
+    ]
 
 
 # --- the contract -----------------------------------------------------------------------------------------------------
@@ -88,8 +103,10 @@ def test_nothing_but_stock_layers_and_operations_is_inside(name, normalize):
     inside = [*model._flatten_layers(), *getattr(model, "operations", [])]
     assert len(inside) > 3
     for one in inside:
-        assert type(one).__module__.startswith("keras."), one
+        own = type(one) in (PeepholeLSTMCell, LayerNormLSTMCell)  # Keras has none
+        assert own or type(one).__module__.startswith("keras."), one
         assert not isinstance(one, keras.layers.Lambda)
+        assert own == (name in ("peephole_lstm", "layernorm_lstm") and isinstance(one, keras.layers.LSTMCell))
 
 
 @every_model
@@ -123,8 +140,10 @@ def test_the_seed_decides_every_bit_of_the_weights(name, dropout):
     one, again, other = trained(3), trained(3), trained(4)
     for a, b in zip(one.network_.get_weights(), again.network_.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    untrained = [model.run_.history.loc[0, "val_loss"] for model in (one, again, other)]
-    assert untrained[0] == untrained[1] != untrained[2]
+    for a, b in zip(one.run_.history.to_numpy(), again.run_.history.to_numpy(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    pairs = zip(one.network_.get_weights(), other.network_.get_weights(), strict=True)
+    assert any((a != b).any() for a, b in pairs)
 
 
 @every_model
@@ -148,7 +167,8 @@ def test_the_file_draws_its_graph_and_names_its_source(name):
 
 @every_model
 def test_an_unknown_option_is_refused_with_those_there_are(name):
-    with pytest.raises(ConfigError, match=rf"`{name}` has no setting 'unitz'\. Did you mean 'units'\? Choose from: "):
+    near = r" Did you mean 'units'\?" if "units" in registry.load(name).Options.model_fields else ""
+    with pytest.raises(ConfigError, match=rf"`{name}` has no setting 'unitz'\.{near} Choose from: "):
         build_core(name, Shapes(lookback=6, horizon=1), {"unitz": 4})
 
 
@@ -159,22 +179,22 @@ def test_no_option_takes_a_value_that_is_none(name):
             build_core(name, Shapes(lookback=6, horizon=1), {option: "no such thing"})
 
 
-@every_model
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("dropout", 1.0, r"`dropout` must be a number < 1"),
-        ("recurrent_dropout", -0.1, r"`recurrent_dropout` must be a number >= 0"),
-        ("l2", -1.0, r"`l2` must be a number >= 0"),
-        ("kernel_initializer", "glorot", r"`kernel_initializer`.*initializer that Keras knows.*Received: 'glorot'"),
-    ],
-)
-def test_an_option_out_of_range_is_named_with_its_bound(name, option, value, message):
+OUT_OF_RANGE = {
+    "dropout": (1.0, r"`dropout` must be a number < 1"),
+    "recurrent_dropout": (-0.1, r"`recurrent_dropout` must be a number >= 0"),
+    "l2": (-1.0, r"`l2` must be a number >= 0"),
+    "kernel_initializer": ("glorot", r"`kernel_initializer`.*initializer that Keras knows.*Received: 'glorot'"),
+}
+
+
+@pytest.mark.parametrize(("name", "option"), with_option(*OUT_OF_RANGE))
+def test_an_option_out_of_range_is_named_with_its_bound(name, option):
+    value, message = OUT_OF_RANGE[option]
     with pytest.raises(ConfigError, match=message):
         build_core(name, Shapes(lookback=6, horizon=1), {option: value})
 
 
-@every_model
+@pytest.mark.parametrize("name", [name for name, _ in with_option("recurrent_dropout")])
 def test_options_reach_every_recurrent_layer(name):
     options = {"dropout": 0.1, "recurrent_dropout": 0.3, "l2": 0.01}
     starts = {"kernel_initializer": "ones", "recurrent_initializer": "zeros"}
@@ -182,20 +202,23 @@ def test_options_reach_every_recurrent_layer(name):
     model = network(
         name, Shapes(lookback=6, horizon=1), **options, **starts, **({"forget_bias": 2.5} if forgets else {})
     )
-    layers = lstms(model, (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN))
-    assert layers
-    assert forgets == any(isinstance(layer, keras.layers.LSTM) for layer in layers)
+    cells = [layer.cell for layer in lstms(model, keras.layers.RNN)]
+    assert cells
+    assert forgets == any(isinstance(cell, keras.layers.LSTMCell) for cell in cells)
     penalty = 0.0
-    for layer in layers:
-        U = layer.units
-        kernel, recurrent, bias = layer.get_weights()
-        assert (layer.dropout, layer.recurrent_dropout) == (0.1, 0.3)
+    for cell in cells:
+        kernel, recurrent, bias = (np.asarray(one) for one in (cell.kernel, cell.recurrent_kernel, cell.bias))
+        assert (cell.dropout, cell.recurrent_dropout) == (0.1, 0.3)
         assert (kernel == 1).all()
         assert (recurrent == 0).all()
-        if isinstance(layer, keras.layers.LSTM):
+        if isinstance(cell, keras.layers.LSTMCell):
+            U = cell.units
             np.testing.assert_array_equal(bias.reshape(4, U)[[0, 2, 3]], 0)  # gates i, f, c, o
             np.testing.assert_array_equal(bias.reshape(4, U)[1], 2.5)
         penalty += 0.01 * (np.square(kernel).sum() + np.square(recurrent).sum())
+    others = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.LSTMCell]
+    for cell in {id(layer): layer for layer in others if layer not in cells}.values():  # called without a layer
+        penalty += 0.01 * sum(np.square(np.asarray(one)).sum() for one in (cell.kernel, cell.recurrent_kernel))
     assert float(sum(model.losses)) == pytest.approx(penalty, rel=1e-5)
 
 
@@ -211,12 +234,12 @@ def test_a_forget_bias_is_a_number():
 
 def test_the_model_in_contributing_is_a_model(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    code = text[text.index('    """GRU:') : text.index("\nA source is a file")]
-    (tmp_path / "gru.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    code = text[text.index('    """Simple RNN:') : text.index("\nA source is a file")]
+    (tmp_path / "simple_rnn.py").write_text(textwrap.dedent(code), encoding="utf-8")
     monkeypatch.setattr(forecast.models, "__path__", [*forecast.models.__path__, str(tmp_path)])
-    assert "gru" in registry.names()
-    core = build_core("gru", Shapes(lookback=6, horizon=2, features=3), {"units": 5, "dropout": 0.2})
-    (layer,) = lstms(core, keras.layers.GRU)
+    assert "simple_rnn" in registry.names()
+    core = build_core("simple_rnn", Shapes(lookback=6, horizon=2, features=3), {"units": 5, "dropout": 0.2})
+    (layer,) = lstms(core, keras.layers.SimpleRNN)
     assert (layer.units, layer.dropout, core.output_shape) == (5, 0.2, (None, 2, 1))
 
 
@@ -312,4 +335,5 @@ def test_stacked_lstm_has_two_to_four_layers():
 
 def test_the_examples_in_the_docstrings_run():
     assert doctest.testmod(models).failed == 0
-    assert doctest.testmod(_recurrent).failed == 0
+    for module in (_recurrent, _head, _segments):
+        assert doctest.testmod(module).failed == 0
