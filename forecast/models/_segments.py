@@ -48,4 +48,5 @@ def _divisors(number: int) -> list[int]:
 
 
 def _or(numbers: list[int]) -> str:
-    return " or ".join(map(str, numbers))
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
