@@ -12,10 +12,11 @@ import numpy as np
 
 from pipelines.errors import DataError, ExportError
 
+from ..layers.loops import recurrent_layers
 from . import checks, flatbuffer, graft, repairs
 from .converter import Graph, convert
 from .layouts import fused, step, unrolled
-from .trace import Core, recurrent_layers
+from .trace import Core
 
 LAYOUTS = {"fused": fused, "unrolled": unrolled, "step": step}
 INTEGERS = ("int8", "int16")

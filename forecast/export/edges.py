@@ -42,7 +42,7 @@ def forecasts(scaling: Scaling, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         return np.asarray(scaling[name], np.float64)[:K][extra]
 
     if scaling["predict"] == "return":
-        return bounded(np.asarray(raw[:, -1:, :K][extra] * (1 + y * column("sigma"))), scaling["bounds"])
+        return bounded(np.asarray(raw[:, -1:, :K][extra] * (1 + y * column("sigma"))), _bounds(scaling))
     low, high = scaling["clip_low"], scaling["clip_high"]
     v = raw[:, :, :K] if low is None else np.clip(raw[:, :, :K], low[:K], high[:K])
     logged = np.asarray(scaling["log1p"])[:K]
@@ -55,7 +55,7 @@ def forecasts(scaling: Scaling, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         u = y * deviation / factor + v.mean(axis=1, keepdims=True)[extra]
     else:
         u = (y - column("shift")) / factor
-    return bounded(np.where(logged[extra], np.expm1(np.where(logged[extra], u, 0)), u), scaling["bounds"])
+    return bounded(np.where(logged[extra], np.expm1(np.where(logged[extra], u, 0)), u), _bounds(scaling))
 
 
 def before(scaling: Scaling, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -124,9 +124,15 @@ def after(scaling: Scaling, y: tf.Tensor, carry: tf.Tensor | None, deviation: tf
     return _bounded(scaling, u)
 
 
+def _bounds(scaling: Scaling) -> tuple[float | None, float | None]:
+    """Returns what a forecast may be; files of earlier versions know no bounds."""
+    low, high = scaling.get("bounds") or (None, None)
+    return low, high
+
+
 def _bounded(scaling: Scaling, u: tf.Tensor) -> tf.Tensor:
     """Returns forecasts within their bounds, without an operation where there are none."""
-    low, high = scaling["bounds"]
+    low, high = _bounds(scaling)
     u = u if low is None else tf.maximum(u, tf.constant(low, tf.float32))
     return u if high is None else tf.minimum(u, tf.constant(high, tf.float32))
 

@@ -1,9 +1,6 @@
 """Traces a Keras model with other inner loops in its recurrent layers; their weights and the model itself stay.
 
-    layer.inner_loop(sequences, initial_state, mask) -> last_output (B, U), outputs (B, T, U), states
-
-Keras calls this method of every recurrent layer for the loop over time steps, wherever the layer sits: in a nested
-model, in Bidirectional, called twice. So one layout is one function in this place, and nothing is cloned.
+One layout is one function in the place of a layer's loop over time, see `forecast/layers/loops.py`.
 """
 
 import contextlib
@@ -16,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-InnerLoop = Callable[..., tuple[Any, Any, list[Any]]]
+from ..layers.loops import InnerLoop, recurrent_layers
 
 
 @dataclass(frozen=True)
@@ -65,17 +62,6 @@ class Core:
     def variables(self) -> list[Any]:
         """Returns what the model reads, for the converter to track."""
         return [variable.value for variable in self.model.variables]
-
-
-def recurrent_layers(model: keras.Model) -> list[keras.layers.RNN]:
-    """Returns every recurrent layer, also in nested models and wrappers."""
-    found: dict[int, keras.layers.RNN] = {}
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Bidirectional):
-            found.pop(id(getattr(layer, "layer", None)), None)
-        if isinstance(layer, keras.layers.RNN):
-            found[id(layer)] = layer
-    return list(found.values())
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ the same windows. Nothing but the rows themselves is held in memory.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ import tensorflow as tf
 from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
 
+from ..layers.fast_lstm import fast
 from ..models._shell import input_names
+from . import speed
 
 PREFETCH = 4  # batches
 
@@ -70,7 +73,7 @@ def feed(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> Any:
 
 
 class Predictor:
-    """Predicts many windows with one compiled call, traced once.
+    """Predicts many windows with one compiled call, traced once; and once more on the kernel, where there are many.
 
     Example: `Predictor(model)(pipeline, rows, index)` returns `(N, H, K)`, in scaled units.
     """
@@ -84,17 +87,28 @@ class Predictor:
             for name, tensor in zip(self.names, model.inputs, strict=True)
         }
         signature = specs["past"] if self.names == ("past",) else specs
-        self._call: Callable[[Any], tf.Tensor] = tf.function(
-            lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
-        )
+
+        self._model, self._signature = model, signature
+        self._functions: dict[bool, Any] = {}  # on the kernel or not
 
     def __call__(self, pipeline: DataPipeline, rows: Rows, index: WindowIndex) -> np.ndarray:
         """Returns the network's answers `(N, H, K)`, or `(N, H, K, Q)`."""
-        parts = []
+        parts, function = [], self._function(speed.prediction_pays(self._model, len(index)))
         for first in range(0, len(index), self.BATCH):
             inputs, _ = pipeline.batch(rows, index[first : first + self.BATCH], future=False)
-            parts.append(self._call(feed(inputs, self.names)).numpy())
+            parts.append(function(feed(inputs, self.names)).numpy())
         return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
+
+    def _function(self, kernel: bool) -> Any:
+        """Returns the network as one compiled function of a batch."""
+        if kernel not in self._functions:
+            function = tf.function(
+                lambda inputs: self._model(inputs, training=False), input_signature=[self._signature], autograph=False
+            )
+            with fast(self._model) if kernel else nullcontext():
+                function.get_concrete_function()
+            self._functions[kernel] = function
+        return self._functions[kernel]
 
 
 def _signature(value: Any) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 from pipelines.errors import ConfigError, DataError
 
 from ..config import TrainingSpec
+from . import speed
 from .losses import Pinball
 from .progress import Progress
 
@@ -82,26 +83,29 @@ def fit(
         ConfigError: Keras does not know the loss.
         DataError: The loss is not a number in the first epoch.
     """
-    compile_model(model, spec, quantiles)
-    untrained = float(model.evaluate(validation, verbose=0))
-    keep = KeepBest(spec.patience, untrained if np.isfinite(untrained) else np.inf)
     interrupted = False
-    rows: list[dict[str, float]] = [{"epoch": 0, "loss": np.nan, "val_loss": untrained}]
-    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: rows.append({"epoch": epoch + 1, **logs}))
-    progress.begin(spec.epochs, len(train))
-    try:
-        model.fit(
-            train,
-            validation_data=validation,
-            epochs=spec.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[record, progress.callback(keep), keep],
+    with speed.training(model, len(train), spec.epochs) as settings:
+        compile_model(model, spec, quantiles, **settings)
+        untrained = float(model.evaluate(validation, verbose=0))
+        keep = KeepBest(spec.patience, untrained if np.isfinite(untrained) else np.inf)
+        rows: list[dict[str, float]] = [{"epoch": 0, "loss": np.nan, "val_loss": untrained}]
+        record = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: rows.append({"epoch": epoch + 1, **logs})
         )
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        progress.end()
+        progress.begin(spec.epochs, len(train))
+        try:
+            model.fit(
+                train,
+                validation_data=validation,
+                epochs=spec.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[record, progress.callback(keep), keep],
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            progress.end()
     keep.restore()
     model.compiled = False  # what is cloned and saved later is the network, not how it was trained
     history = pd.DataFrame(rows)
@@ -123,7 +127,7 @@ def fit(
     return TrainingRun(history, keep.best_epoch, interrupted)
 
 
-def compile_model(model: keras.Model, spec: TrainingSpec, quantiles: tuple[float, ...] = ()) -> None:
+def compile_model(model: keras.Model, spec: TrainingSpec, quantiles: tuple[float, ...] = (), **settings: Any) -> None:
     """Compiles with Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980) and the loss of a spec."""
     try:
         name = "mse" if spec.loss == "auto" else spec.loss
@@ -133,4 +137,4 @@ def compile_model(model: keras.Model, spec: TrainingSpec, quantiles: tuple[float
             f"`training.loss` must be 'mse', 'mae', 'huber' or another loss that Keras knows. Received: {spec.loss!r}"
         ) from None
     optimizer = keras.optimizers.Adam(spec.learning_rate, clipnorm=spec.clip_norm, clipvalue=spec.clip_value)
-    model.compile(optimizer=optimizer, loss=loss)
+    model.compile(optimizer=optimizer, loss=loss, **settings)

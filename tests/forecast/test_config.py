@@ -65,7 +65,7 @@ def test_the_window_and_the_pipeline_take_their_settings_from_the_config():
         ({"training": 3}, r"`training` must be a mapping of settings\. Received: 3"),
         ({"split": {"validation": 0.6, "test": 0.5}}, r"must leave rows for training\. Received: 1\.1"),
         ({"split": {"validation": 0.1, "test": "2020-01-01"}}, r"all fractions, or all dates"),
-        ({"horizn": 3}, r"no setting 'horizn'\. Did you mean 'horizon'\? Choose from: calendar, "),
+        ({"horizn": 3}, r"no setting 'horizn'\. Did you mean 'horizon'\? Choose from: bounds, "),
         ({"model": 3}, r"`model` must be .*Received: 3"),
         ({"model": {"options": 3}}, r"options` must be a mapping.*Received: 3"),
     ],

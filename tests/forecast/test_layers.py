@@ -232,7 +232,7 @@ def test_segments_of_the_horizon_do_not_wait_for_each_other(cell):
     [
         (
             {"lookback": 720, "horizon": 100, "segment": 24},
-            r"`segment` must divide the horizon of 100 rows\. Received: 24\. Choose 5, 10 or 20, or a horizon of 96 rows",
+            r"must divide the horizon of 100 rows\. Received: 24\. Choose 5, 10 or 20, or a horizon of 96 rows",
         ),
         ({"lookback": 50, "horizon": 24, "segment": 24}, r"`segment` must divide the lookback of 50 rows"),
     ],

@@ -262,7 +262,7 @@ def test_predictions_are_those_of_keras_and_one_trace_serves_all_sizes():
         some = index[:size]
         expected = model.predict(pipeline.batch(rows, some)[0]["past"], verbose=0)
         np.testing.assert_allclose(predictor(pipeline, rows, some), expected, rtol=1e-6)
-    assert predictor._call.experimental_get_tracing_count() == 1
+    assert [function.experimental_get_tracing_count() for function in predictor._functions.values()] == [1]
 
 
 def test_no_windows_have_no_predictions():

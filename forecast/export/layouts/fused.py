@@ -20,8 +20,9 @@ import tensorflow as tf
 
 from pipelines.errors import DataError, ExportError
 
+from ...layers.loops import InnerLoop, recurrent_layers
 from ..converter import Graph
-from ..trace import Core, InnerLoop, recurrent_layers, traced
+from ..trace import Core, traced
 
 # Primes, so that a dimension of the batch is told from all others when it becomes 1 again.
 BATCHES = (

@@ -20,9 +20,10 @@ import tensorflow as tf
 
 from pipelines.errors import ExportError
 
+from ...layers.loops import InnerLoop
 from .. import flatbuffer, repairs
 from ..converter import Graph
-from ..trace import Core, InnerLoop, swapped
+from ..trace import Core, swapped
 
 WINDOWS = 64  # windows rolled out for calibration
 SAMPLES = 2048  # steps of them that the converter sees

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...layers.loops import InnerLoop
 from ..converter import Graph
-from ..trace import Core, InnerLoop, traced
+from ..trace import Core, traced
 
 SAMPLES = 128  # calibration windows; each is one run of the float graph
 
