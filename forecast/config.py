@@ -172,6 +172,12 @@ class ForecastConfig(Spec):
         return self
 
     @property
+    def loss(self) -> str:
+        """Name of the loss that training lowers."""
+        usual = "pinball" if self.quantiles else "mse"
+        return usual if self.training.loss == "auto" else self.training.loss
+
+    @property
     def window(self) -> WindowSpec:
         """Lengths of a window, in rows."""
         return WindowSpec(lookback=self.lookback, horizon=self.horizon, gap=self.gap, stride=self.stride)

@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ._fast_steps import BACKWARD, FORWARD, FORWARD_KEEPING, input_gradient
+from ._fast_steps import BACKWARD, FORWARD, FORWARD_KEEPING, INPUT_GRADIENT
 
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # rows of a slice; beyond: multiples of 512
 MOST_SLICES = 8  # a batch of 32 gives no more than rows enough for these
@@ -76,7 +76,7 @@ def run(x: Any, h0: Any, c0: Any, W: Any, R: Any, b: Any, *, sequences: bool, ke
             parts = zip(kept, d_parts, cut(dh), cut(dc), strict=True)
             back = [BACKWARD[sequences](*one, R, *d_part) for one, *d_part in parts]
             dz, dh0, dc0, *weights = zip(*back, strict=True)
-            dx = join([input_gradient(part, W) for part in dz])
+            dx = join([INPUT_GRADIENT(part, W) for part in dz])
             return dx, join(dh0), join(dc0), *[tf.add_n(parts) for parts in weights]
 
         return tuple(join([part[k] for part in done]) for k in range(3)), gradient

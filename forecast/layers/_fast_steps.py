@@ -24,8 +24,10 @@ import tensorflow as tf
 Compiled = Callable[..., Any]
 
 
-def _compiled(function: Callable[..., Any]) -> Compiled:
-    traced: Compiled = tf.function(function, jit_compile=True, autograph=False, reduce_retracing=True)
+def _compiled(function: Callable[..., Any], *ranks: int) -> Compiled:
+    """Returns a function of tensors with some ranks; it is traced once for all shapes."""
+    signature = [tf.TensorSpec([None] * rank, tf.float32) for rank in ranks]
+    traced: Compiled = tf.function(function, input_signature=signature, jit_compile=True, autograph=False)
     return traced
 
 
@@ -91,7 +93,7 @@ def _forward(sequences: bool) -> Compiled:
             return tf.transpose(_stack(_put(kept[0], T - 1, h), B, U), [1, 0, 2]), h, c
         return h[:, None], h, c
 
-    return _compiled(forward)
+    return _compiled(forward, 3, 2, 2, 2, 2, 1)
 
 
 def _forward_keeping(sequences: bool) -> Compiled:
@@ -123,7 +125,7 @@ def _forward_keeping(sequences: bool) -> Compiled:
             outputs = tf.concat([tf.transpose(all_seen[1:, :, wide - U :], [1, 0, 2]), outputs], 1)  # (B, T, U)
         return outputs, h, c, all_seen, all_gates, cells
 
-    return _compiled(forward)
+    return _compiled(forward, 3, 2, 2, 2, 2, 1)
 
 
 def _backward(sequences: bool) -> Compiled:
@@ -155,7 +157,13 @@ def _backward(sequences: bool) -> Compiled:
         weights = tf.matmul(tf.reshape(seen, [T * B, wide]), flat, transpose_a=True)  # (F+U, 4U)
         return dz, dh, dc, weights[: wide - U], weights[wide - U :], tf.reduce_sum(flat, 0)
 
-    return _compiled(backward)
+    return _compiled(backward, 3, 3, 3, 2, 3, 2, 2)
+
+
+def _input_gradient(dz: Any, W: Any) -> Any:
+    T, B, wide = tf.unstack(tf.shape(dz))
+    dx = tf.matmul(tf.reshape(dz, [T * B, wide]), W, transpose_b=True)  # (T*B, F)
+    return tf.transpose(tf.reshape(dx, [T, B, tf.shape(W)[0]]), [1, 0, 2])
 
 
 # outputs (B, T, U) or (B, 1, U), h (B, U), c (B, U)
@@ -164,11 +172,5 @@ FORWARD = {sequences: _forward(sequences) for sequences in (False, True)}
 FORWARD_KEEPING = {sequences: _forward_keeping(sequences) for sequences in (False, True)}
 # dz (T, B, 4U), dh0 (B, U), dc0 (B, U), dW (F, 4U), dR (U, 4U), db (4U,)
 BACKWARD = {sequences: _backward(sequences) for sequences in (False, True)}
-
-
-@_compiled
-def input_gradient(dz: Any, W: Any) -> Any:
-    """Returns dx `(B, T, F)` of dz `(T, B, 4U)`: a function of its own, since nobody needs it for the data."""
-    T, B, wide = tf.unstack(tf.shape(dz))
-    dx = tf.matmul(tf.reshape(dz, [T * B, wide]), W, transpose_b=True)  # (T*B, F)
-    return tf.transpose(tf.reshape(dx, [T, B, tf.shape(W)[0]]), [1, 0, 2])
+# dx (B, T, F) of dz (T, B, 4U) and W (F, 4U): a function of its own, since nobody needs it for the data
+INPUT_GRADIENT = _compiled(_input_gradient, 3, 2)

@@ -1,6 +1,6 @@
 """Encoder and decoder: one LSTM reads the window, another writes the forecast step by step, looking back at it.
 
-    past (L, F) - LSTM, sequences -+----- keys and values of additive attention
+    past (L, F) - LSTM, sequences -+----- means of a few rows each: keys and values of additive attention
                                    +- last state - Dense - first state of the decoder
                                                               |
     y_0 = last value, known_1  -> LSTM cell + attention -> y_1 -+
@@ -28,6 +28,10 @@ from ._recurrent import LSTMOptions, last, lstm, normalised, set_forget_bias
 
 INPUTS = ("past", "known", "static", "series")
 
+# Means of states that the decoder attends to, at most: all weights together are 1, which in the integers of a device
+# are 256 steps, too few for a window of hundreds of rows.
+GROUPS = 32
+
 
 class Options(LSTMOptions, ContextOptions):
     """Options of `encoder_decoder`.
@@ -46,9 +50,12 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     x = given["past"]
     for layer in normalised(options, lstm(options, return_sequences=True)):
         x = layer(x)
-    x = keras.layers.Identity(name="encoded")(x)  # (N, L, U)
-    keys = keras.layers.Dense(U, name="keys")(x)  # (N, L, U)
     state = joined(last(x, L), about(given, shapes, options), U)
+    group = -(-L // GROUPS)
+    if group > 1:
+        x = keras.layers.AveragePooling1D(group)(keras.layers.Cropping1D((L % group, 0))(x))
+    x = keras.layers.Identity(name="encoded")(x)  # (N, G, U)
+    keys = keras.layers.Dense(U, name="keys")(x)  # (N, G, U)
     h = keras.layers.Dense(U, activation="tanh", name="first_h")(state)
     c = keras.layers.Dense(U, name="first_c")(state)
     now = keras.layers.Cropping1D((L - 1, 0))(given["past"])[:, :, :K]
@@ -140,11 +147,11 @@ def _decoded(
 ) -> keras.KerasTensor:
     """Returns the answers of all steps `(N, H, K)`."""
     states: list[Any] = []
-    L, U = encoded.shape[1:]
+    G, U = encoded.shape[1:]
     seen = now  # (N, K)
     for step in range(horizon):
-        score = by.score(ops.tanh(keys + ops.reshape(by.query(h), (-1, 1, U))))  # (N, L, 1)
-        weights = ops.softmax(ops.reshape(score, (-1, 1, L)))  # (N, 1, L)
+        score = by.score(ops.tanh(keys + ops.reshape(by.query(h), (-1, 1, U))))  # (N, G, 1)
+        weights = ops.softmax(ops.reshape(score, (-1, 1, G)))  # (N, 1, G)
         context = ops.reshape(ops.matmul(weights, encoded), (-1, U))  # (N, U)
         x = by.seen(seen) + by.context(context)  # (N, U)
         if future is not None and by.ahead is not None:

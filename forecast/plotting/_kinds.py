@@ -110,7 +110,7 @@ def _draw_history(forecaster: Forecaster, ax: Axes | None = None) -> Axes:
     run = forecaster.run_
     if run is None:
         raise NotFitted("Only a forecaster that was trained here has a history. Call fit(data) first.")
-    return plotting.plot_history(run.history, run.best_epoch, loss=forecaster.config.training.loss, ax=ax)
+    return plotting.plot_history(run.history, run.best_epoch, loss=forecaster.config.loss, ax=ax)
 
 
 def _draw_error_by_step(

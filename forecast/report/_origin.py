@@ -98,7 +98,7 @@ def training(forecaster: Forecaster) -> Section | None:
 
 def _history(forecaster: Forecaster, ax: Any) -> Any:
     run: Any = forecaster.run_
-    return plot_history(run.history, run.best_epoch, loss=forecaster.config.training.loss, ax=ax)
+    return plot_history(run.history, run.best_epoch, loss=forecaster.config.loss, ax=ax)
 
 
 def settings(forecaster: Forecaster) -> Section:

@@ -64,7 +64,9 @@ def training_data(
     signature = (_signature(feed(example, names)), _signature(y))
     count = -(-len(index) // batch_size)
     data = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and its thread takes turns with the network's
+    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH).with_options(options)
 
 
 def feed(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> Any:

@@ -85,11 +85,14 @@ class Progress:
 class _Tell(keras.callbacks.Callback):
     def __init__(self, progress: Progress, keep: "KeepBest") -> None:
         super().__init__()
-        self.progress, self.keep = progress, keep
+        self.progress, self.keep, self.before = progress, keep, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.before = epoch * self.progress.steps
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.progress.live is not None:
-            self.progress.live.advance(self.progress.task)
+        if self.progress.live is not None:  # Keras may have taken several steps since the last call
+            self.progress.live.update(self.progress.task, completed=self.before + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.progress.epoch(epoch + 1, logs["loss"], logs["val_loss"], self.keep.best, self.keep.best_epoch)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # Rows that a network must step through until compiling has paid: about a thousand batches of 60 rows.
 TRAINING_PAYS = 60_000
 PREDICTION_PAYS = 2_048  # windows
+AT_ONCE = 8  # steps between two looks of Keras at its callbacks
 USUAL_EPOCHS = 10  # of which nobody knows before how many early stopping will allow
 
 
@@ -51,11 +52,11 @@ def training(model: keras.Model, batches: int, epochs: int) -> Iterator[dict[str
         yield {}
     elif any(not why_not(layer) for layer in layers):
         with fast(model):
-            yield {"jit_compile": False}
+            yield {"jit_compile": False, "steps_per_execution": AT_ONCE}
     else:
         for layer in layers:
             log.info("The training step is compiled by XLA: %s.", why_not(layer))
-        yield {"jit_compile": True}
+        yield {"jit_compile": True, "steps_per_execution": AT_ONCE}
 
 
 def prediction_pays(model: keras.Model, windows: int) -> bool:

@@ -704,18 +704,18 @@ def test_a_window_that_is_a_row_too_late_is_named(plain, monkeypatch):
 
 
 def test_a_processor_that_rounds_at_random_is_no_leak(plain, monkeypatch):
-    own, random = fitting.Fitted.predict, np.random.default_rng(0)
+    own, random = fitting.Fitted.answers, np.random.default_rng(0)
 
     def restless(self, rows, index):
         found = own(self, rows, index)
         return found + 1e-6 * random.normal(size=found.shape)
 
-    monkeypatch.setattr(fitting.Fitted, "predict", restless)
+    monkeypatch.setattr(fitting.Fitted, "answers", restless)
     by = {check.name: check for check in passes(forecast.audit(plain)).checks}
     assert by["forecasts"].result == by["intervals"].result == "passed"
     assert by["calibration"].tried == "two forecasts of the same windows differ on this machine"
     monkeypatch.setattr(
-        fitting.Fitted, "predict", lambda self, rows, index: restless(self, rows, index) + 1e-3 * rows.last.mean()
+        fitting.Fitted, "answers", lambda self, rows, index: restless(self, rows, index) + 1e-3 * rows.last.mean()
     )
     assert "forecasts" in seen(forecast.audit(plain))[0]
 

@@ -152,7 +152,7 @@ def without_statsmodels(monkeypatch):
 def test_a_baseline_that_cannot_be_had_is_refused_before_anything_is_read_or_forecast(
     goog, monkeypatch, score, options
 ):
-    monkeypatch.setattr(type(goog.fitted_), "predict", lambda *_: pytest.fail("it predicted first"))
+    monkeypatch.setattr(type(goog.fitted_), "answers", lambda *_: pytest.fail("it predicted first"))
     monkeypatch.setattr("forecast.refitting.forecast", lambda *_, **__: pytest.fail("it fitted first"))
     with pytest.raises(UnknownName, match=r"No baseline is called 'arma'. Did you mean 'arima'\?"):
         getattr(goog, score)(baselines=["arma"], **options)

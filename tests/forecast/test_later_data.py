@@ -45,7 +45,7 @@ def test_a_picture_of_other_rows_changes_nothing(goog):
 def test_a_fit_that_fails_leaves_the_settings_as_they_were(goog):
     with pytest.raises(ConfigError):
         goog.fit("sample:goog", quiet=True, loss="nope")
-    assert goog.config.training.loss == "mse"
+    assert goog.config.training.loss == "auto"
 
 
 def test_integer_series_are_scored_on_rows_after_those_trained_on():

@@ -34,13 +34,13 @@ def chosen(model, **size):
 
 
 def test_lstms_train_on_the_kernel():
-    assert chosen(network("residual_lstm", depth=3), **LONG) == ({"jit_compile": False}, 3)
+    assert chosen(network("residual_lstm", depth=3), **LONG) == ({"jit_compile": False, "steps_per_execution": 8}, 3)
 
 
 @pytest.mark.parametrize("name", ["gru", "peephole_lstm", "layernorm_lstm", "segment_lstm"])
 def test_other_recurrent_layers_are_compiled_by_xla(name, caplog):
     with caplog.at_level(logging.INFO, logger="forecast"):
-        assert chosen(network(name), **LONG) == ({"jit_compile": True}, 0)
+        assert chosen(network(name), **LONG) == ({"jit_compile": True, "steps_per_execution": 8}, 0)
     assert "The training step is compiled by XLA: the kernel is for keras.layers.LSTM, and this is" in caplog.text
 
 
