@@ -8,9 +8,9 @@
 
 Each row is `forecast train`, `forecast plot` and `forecast export` with the defaults of a model, on windows of mean 0
 and deviation 1 (`--normalize mean_std`), whose signals are large enough for the 8-bit integers of every cell; of
-training only the number of epochs, the batch size and, for goog, the learning rate are given. `s an epoch` counts everything that
-`train` does, scoring and compiling, too. The error is the test MAE over the naive forecast's; that of the file is the
-largest of LiteRT and TFLite Micro, of the core's own answers over their deviation, and of the MAE beside Keras's.
+training only the number of epochs, the batch size and, for goog, the learning rate are given. `s an epoch` counts all
+that `train` does, scoring and compiling, too. The error is the test MAE over the naive forecast's; that of the file is
+the largest of LiteRT and TFLite Micro, of the core's own answers over their deviation, and of the MAE beside Keras's.
 """
 
 import json

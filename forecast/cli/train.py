@@ -32,6 +32,10 @@ def train(
     feature: Annotated[Many, typer.Option(help="A computed column, such as 'RSI(14)'; give it again for more.")] = None,
     past: Annotated[Many, typer.Option(help="A column known up to the cutoff.")] = None,
     known: Annotated[Many, typer.Option(help="A column known ahead.")] = None,
+    static: Annotated[Many, typer.Option(help="A column that is the same in all rows of a series.")] = None,
+    quantile: Annotated[
+        list[float] | None, typer.Option(help="A quantile to forecast, such as 0.9; give it again for more.")
+    ] = None,
     calendar: Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")] = None,
     freq: Annotated[str | None, typer.Option(help="A pandas frequency, such as h or D. [default: inferred]")] = None,
     id_col: Annotated[str | None, typer.Option(help="Column that names the series.")] = None,
@@ -79,6 +83,8 @@ def train(
         "features": feature,
         "past": past,
         "known": known,
+        "static": static,
+        "quantiles": quantile,
         "calendar": calendar,
         "freq": freq,
         "id_col": id_col,

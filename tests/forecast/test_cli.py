@@ -160,6 +160,8 @@ def test_every_training_option_arrives(monkeypatch):
         "--predict": "return",
         "--past": "Volume",
         "--known": "promo",
+        "--static": "size",
+        "--quantile": 0.9,
         "--calendar": "XNYS",
         "--id-col": "Ticker",
         "--time-col": "Date",
@@ -174,6 +176,7 @@ def test_every_training_option_arrives(monkeypatch):
     fails(78, "train", "x.csv", *(part for pair in given.items() for part in pair))
     config = seen["config"]
     assert (config.gap, config.predict, config.past, config.known) == (1, "return", ("Volume",), ("promo",))
+    assert (config.static, config.quantiles) == (("size",), (0.5, 0.9))
     assert (config.calendar, config.id_col, config.time_col) == ("XNYS", "Ticker", "Date")
     assert (config.normalize, config.scaling.method, config.seed) == ("mean_std", "standard", 7)
     assert (config.training.batch_size, config.training.learning_rate, config.training.patience) == (16, 0.01, 3)

@@ -137,6 +137,36 @@ def test_a_model_with_its_own_options_becomes_a_small_file_that_stays_true(
     assert report.report["cost"]["bytes"] < weights + 8192  # a byte a weight, and the rest
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru"])  # the file scales, and the host does
+def test_quantiles_and_bounds_are_the_same_on_a_device(name, converter_here, tmp_path):
+    rows = noisy_sine(1).sub(105).clip(lower=0)  # half of it lies on the bound
+    model = forecast.Forecaster(
+        {"name": name, "units": 8},
+        lookback=12,
+        horizon=3,
+        quantiles=[0.1, 0.9],
+        bounds=[0, 9],
+        training={"epochs": 6, "learning_rate": 0.01},
+    ).fit(rows.clip(upper=9), quiet=True)
+    report = model.export(tmp_path / "device", quiet=True)
+    device = edge.load(report.path / "model.tflite" if report.path.is_dir() else report.path)
+    tested = model.backtest(part="test", cutoffs=25)
+    windows = tested.index.past(model.pipeline_.raw(model.panel_))
+    answers = [device.predict(window) for window in windows]
+    values = np.stack([answer.values for answer in answers])  # (N, H, K, Q)
+    keras = np.stack([tested.quantiles[q] for q in (0.1, 0.5, 0.9)], axis=-1)
+    assert error(values, keras) < 0.1
+    assert (np.diff(values, axis=-1) >= -1e-6).all()
+    ends = np.stack([end for answer in answers for end in answer.intervals.values()])
+    assert ends.shape[1:] == (3, 1)
+    for array in (values, ends):
+        assert array.min() == 0
+        assert array.max() <= 9
+    header = (tmp_path / "device/metadata.h").read_text(encoding="utf-8")
+    assert "kQuantiles = 3;" in header
+    assert "kBounded = true;" in header
+
+
 # --- networks of the user's own ---------------------------------------------------------------------------------------
 
 
