@@ -170,7 +170,7 @@ def _chosen(
         drifts = ", ".join(f"{row['core_error']:.3g} ({row['layout']})" for row in tried if "core_error" in row)
         raise ExportError(
             f"A file must give the answers of Keras. Received: as {spec.quantize} the core's error is {drifts} of its "
-            f"own deviation (at most {spec.max_core_error:g}). {_next(spec, tried)}"
+            f"own deviation (at most {spec.max_core_error:g}). {_next(spec, tried, subject)}"
         )
     for number, (row, one) in enumerate(passing):
         why = _why(spec, one, tried, key)
@@ -241,7 +241,7 @@ def _compared(
     if wrong:
         raise ExportError(
             f"A file must give the answers of Keras. Received from {candidate.name}: {'; '.join(wrong)}. "
-            f"{_next(spec, tried)}"
+            f"{_next(spec, tried, subject)}"
         )
     learned, left_out = intervals.learned(subject, data)
     if learned is not None:
@@ -267,10 +267,14 @@ def _compared(
     return Built(data, about, compared, tried, why, candidate.log, spent, shown, held_truth, left_out)
 
 
-def _next(spec: ExportSpec, tried: list[dict[str, Any]]) -> str:
+def _next(spec: ExportSpec, tried: list[dict[str, Any]], subject: Subject) -> str:
     """Returns what to try next."""
     layouts = [name for name in ("unrolled", "step") if name not in {row["layout"] for row in tried}]
     options = [f'layout="{name}"' for name in layouts if spec.state == "windowed" or name == "step"]
     finer = {"int8": ["int16", "dynamic"], "int16": ["dynamic"], "dynamic": ["float16"], "float16": ["float32"]}
     options += [f'quantize="{name}"' for name in finer.get(spec.quantize, [])]
-    return f"Try {', '.join([*options, 'or a larger max_core_error or max_degradation, if that is good enough'])}."
+    small = spec.quantize in INTEGERS and subject.scaling is not None and subject.scaling["normalize"] == "last"
+    larger = ' Windows with larger signals lose less: train with normalize="mean_std".' if small else ""
+    return (
+        f"Try {', '.join([*options, 'or a larger max_core_error or max_degradation, if that is good enough'])}.{larger}"
+    )

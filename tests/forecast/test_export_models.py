@@ -76,6 +76,9 @@ def trained(name, features, horizon, lookback, folder=None):
         frame = frame[["traffic_volume", "temp", "clouds_all"] if features > 1 else ["traffic_volume"]].iloc[-4000:]
         more = {"features": ["time_of_day"]} if features > 1 else {}
     target, *past = frame.columns
+    # Fused LSTMs have states of 16 bits inside; those of other cells have 8, and want signals that fill them.
+    fused = name in ("lstm", "stacked_lstm", "bidirectional_lstm", "conv1d_lstm")
+    more["normalize"] = "last" if fused else "mean_std"
     model = forecast.Forecaster(
         name, target=target, past=past, lookback=lookback, horizon=horizon, training={"epochs": 2}, **more
     )
