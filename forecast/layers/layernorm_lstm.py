@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ._cell import dropped
+from ._cell import OwnCell
 
 # Variances below these count as these: of gates, about a third of the usual one before training; of cell states, which
 # grow from zero over a window. Smaller ones would blow up the first steps, and leave the integers of a device no room.
@@ -32,17 +32,8 @@ GAIN = 0.25
 
 
 @keras.saving.register_keras_serializable(package="forecast")
-class LayerNormLSTMCell(keras.layers.LSTMCell):
-    """One step of a layer-normalised LSTM; `keras.layers.RNN(LayerNormLSTMCell(units))` is the layer.
-
-    Args:
-        units: Size of the hidden state.
-        settings: Others of `keras.layers.LSTMCell`.
-    """
-
-    def __init__(self, units: int, **settings: Any) -> None:
-        super().__init__(units, **settings)
-        self.dropout_mask_count = None  # one mask for all gates
+class LayerNormLSTMCell(OwnCell):
+    """One step of a layer-normalised LSTM; `keras.layers.RNN(LayerNormLSTMCell(units))` is the layer."""
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights of an LSTM, and the gains of the normalisations."""
@@ -54,7 +45,7 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """Returns the new hidden state `(B, U)`, and both new states."""
-        x, h, c = dropped(self, inputs, states, training)
+        x, h, c = self.dropped(inputs, states, training)
         # The mean of `x W` over the units is `x` times the mean of `W`: taken from the kernel, once for all steps.
         z = ops.matmul(x, _centred(self.kernel)) + ops.matmul(h, _centred(self.recurrent_kernel))  # (B, 4U)
         z = scaled(z, self.gate_gain, GATES)

@@ -18,21 +18,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from ._cell import dropped
+from ._cell import OwnCell
 
 
 @keras.saving.register_keras_serializable(package="forecast")
-class PeepholeLSTMCell(keras.layers.LSTMCell):
-    """One step of a peephole LSTM; `keras.layers.RNN(PeepholeLSTMCell(units))` is the layer.
-
-    Args:
-        units: Size of the hidden state.
-        settings: Others of `keras.layers.LSTMCell`.
-    """
-
-    def __init__(self, units: int, **settings: Any) -> None:
-        super().__init__(units, **settings)
-        self.dropout_mask_count = None  # one mask for all gates
+class PeepholeLSTMCell(OwnCell):
+    """One step of a peephole LSTM; `keras.layers.RNN(PeepholeLSTMCell(units))` is the layer."""
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights of an LSTM, and the peepholes `(3U,)`, which start at zero."""
@@ -41,7 +32,7 @@ class PeepholeLSTMCell(keras.layers.LSTMCell):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         """Returns the new hidden state `(B, U)`, and both new states."""
-        x, h, c = dropped(self, inputs, states, training)
+        x, h, c = self.dropped(inputs, states, training)
         z = ops.matmul(x, self.kernel) + ops.matmul(h, self.recurrent_kernel)  # (B, 4U)
         i, f, g, o = ops.split(z if self.bias is None else z + self.bias, 4, axis=-1)
         p_i, p_f, p_o = ops.split(self.peepholes, 3)
