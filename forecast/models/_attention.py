@@ -13,6 +13,10 @@ import keras
 
 LAYER = "attention"  # its output is the weights
 
+# Means of rows that weights are shared out among, at most, where nobody looks at single rows: all weights together are
+# 1, which in the integers of a device are 256 steps, too few for a window of hundreds of rows.
+GROUPS = 32
+
 
 def attend(sequence: keras.KerasTensor, query: keras.KerasTensor, steps: int, units: int) -> keras.KerasTensor:
     """Returns the weighted sum of a sequence.
@@ -29,6 +33,18 @@ def attend(sequence: keras.KerasTensor, query: keras.KerasTensor, steps: int, un
     score = keras.layers.Dense(1, use_bias=False, name="score")(seen)  # (N, L, 1)
     weights = keras.layers.Softmax(axis=-1, name=LAYER)(keras.layers.Reshape((1, steps))(score))  # (N, 1, L)
     return keras.layers.Flatten(name="attended")(keras.layers.Dot((2, 1))([weights, sequence]))  # (N, C)
+
+
+def grouped(sequence: keras.KerasTensor, steps: int) -> keras.KerasTensor:
+    """Returns means over a few rows each `(N, G, C)` of a sequence `(N, steps, C)`; itself where it is short.
+
+    Rows that fill no whole group are left out, the oldest ones.
+    """
+    rows = -(-steps // GROUPS)
+    if rows == 1:
+        return sequence
+    whole = keras.layers.Cropping1D((steps % rows, 0))(sequence) if steps % rows else sequence
+    return keras.layers.AveragePooling1D(rows)(whole)
 
 
 def weights_of(core: keras.Model, inputs: Any) -> Any:

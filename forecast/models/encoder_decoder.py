@@ -23,14 +23,11 @@ from keras import ops
 from pydantic import Field
 
 from . import Shapes
+from ._attention import grouped
 from ._head import ContextOptions, about, ahead, core, fan, inputs, joined
 from ._recurrent import LSTMOptions, last, lstm, normalised, set_forget_bias
 
 INPUTS = ("past", "known", "static", "series")
-
-# Means of states that the decoder attends to, at most: all weights together are 1, which in the integers of a device
-# are 256 steps, too few for a window of hundreds of rows.
-GROUPS = 32
 
 
 class Options(LSTMOptions, ContextOptions):
@@ -51,10 +48,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     for layer in normalised(options, lstm(options, return_sequences=True)):
         x = layer(x)
     state = joined(last(x, L), about(given, shapes, options), U)
-    group = -(-L // GROUPS)
-    if group > 1:
-        x = keras.layers.AveragePooling1D(group)(keras.layers.Cropping1D((L % group, 0))(x))
-    x = keras.layers.Identity(name="encoded")(x)  # (N, G, U)
+    x = keras.layers.Identity(name="encoded")(grouped(x, L))  # (N, G, U)
     keys = keras.layers.Dense(U, name="keys")(x)  # (N, G, U)
     h = keras.layers.Dense(U, activation="tanh", name="first_h")(state)
     c = keras.layers.Dense(U, name="first_c")(state)

@@ -4,9 +4,9 @@
                               +- self-attention + +- Dense, ReLU, Dense +
                                  heads                  depth times
 
-The LSTM knows the order, so no positions are encoded. Each row attends to all rows of the window: the past only, never
-the future. Nothing is normalised between the parts: hidden states are within -1 and 1 already, so a few blocks train
-without, and the integers of a device lose most where small states are blown up.
+The LSTM knows the order, so no positions are encoded. Each row attends to all of the window, in means of a few rows
+where it is long: the past only, never the future. Nothing is normalised between the parts: hidden states are within -1
+and 1 already, so a few blocks train without, and the integers of a device lose most where small states are blown up.
 
 Source: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762; Lim et al. (2019), https://arxiv.org/abs/1912.09363,
 for attention above an LSTM. Without the normalisations of either.
@@ -16,6 +16,7 @@ import keras
 from pydantic import Field
 
 from . import Shapes
+from ._attention import grouped
 from ._head import ContextOptions, answered, inputs
 from ._recurrent import LSTMOptions, last, lstm, normalised, set_forget_bias
 
@@ -44,7 +45,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     for n in range(options.depth):
         size = max(1, U // options.heads)
         look = keras.layers.MultiHeadAttention(options.heads, size, dropout=options.dropout, name=f"self_attention_{n}")
-        x = keras.layers.Add()([x, look(x, x)])  # (N, L, U)
+        x = keras.layers.Add()([x, look(x, grouped(x, shapes.lookback))])  # (N, L, U)
         y = keras.layers.Dense(2 * U, activation="relu", name=f"inner_{n}")(x)
         x = keras.layers.Add()([x, keras.layers.Dense(U, name=f"outer_{n}")(y)])
     model = answered("lstm_transformer", given, last(x, shapes.lookback), shapes, options, U)
