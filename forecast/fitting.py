@@ -23,7 +23,6 @@ from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig
 from .evaluation.beside import season_lengths
-from .evaluation.frames import quantile_name
 from .selection import calibration_windows, training_windows, validation_windows
 from .uncertainty import Intervals, calibrate, uncalibrated
 
@@ -83,9 +82,9 @@ class Fitted:
         """Returns the forecasts `(N, H, K)` among answers: the quantile 0.5, where there are quantiles."""
         return answers[..., self.quantiles.index(0.5)] if self.quantiles else answers
 
-    def spread(self, answers: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the columns `y_pred_q10, y_pred_q50, ...` among answers; none where there are no quantiles."""
-        return {quantile_name(q): answers[..., i] for i, q in enumerate(self.quantiles)}
+    def spread(self, answers: np.ndarray) -> dict[float, np.ndarray]:
+        """Returns each quantile `(N, H, K)` among answers; none where there are no quantiles."""
+        return {q: answers[..., i] for i, q in enumerate(self.quantiles)}
 
 
 def fit(

@@ -170,9 +170,9 @@ class Forecaster:
         Returns:
             Long frame `unique_id, target, ds, cutoff, step, y_pred`, in original units, and `y_pred_lo_80,
             y_pred_hi_80, ...` where there are intervals, `y_pred_q10, ...` where the network answers with quantiles;
-            beyond the horizon these are NaN. Its `attrs` name the series
-            that were left out ("skipped": too few rows), not seen in training ("cold"), those whose stamps lie beyond
-            the exchange's known calendar ("provisional"), and the steps without intervals ("uncalibrated").
+            beyond the horizon these are NaN. Its `attrs` name the series that were left out ("skipped": too few rows),
+            not seen in training ("cold"), those whose stamps lie beyond the exchange's known calendar ("provisional"),
+            and the steps without intervals ("uncalibrated").
 
         Raises:
             NotFitted: There is no trained network yet.
@@ -267,7 +267,7 @@ class Forecaster:
             unit=self.unit_,
             season_length=self.config.season_length,
             bands=bands,
-            quantiles=dict(zip(self.config.quantiles, spread.values(), strict=True)),
+            quantiles=spread,
             training=training,
             how="; ".join(filter(None, [fits, _short(index, cutoffs, part)])),
         )

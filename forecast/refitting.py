@@ -28,7 +28,6 @@ from pipelines.windows import WindowIndex
 from .config import ForecastConfig
 from .evaluation.bands import Bands
 from .evaluation.beside import FACTS, season_lengths, training_facts
-from .evaluation.frames import quantile_name
 from .fitting import Fitted, fit
 from .uncertainty import Levels, wanted
 
@@ -74,7 +73,7 @@ def forecast(
     warm_start: bool = False,
     levels: Levels = None,
     own: keras.Model | None = None,
-) -> tuple[np.ndarray, dict[str, np.ndarray], Bands | None, dict[str, np.ndarray], str]:
+) -> tuple[np.ndarray, dict[float, np.ndarray], Bands | None, dict[str, np.ndarray], str]:
     """Returns forecasts `(N, H, K)`, quantiles and intervals, what their training rows say, and how they were made.
 
     Raises:
@@ -87,7 +86,7 @@ def forecast(
     n = every(refit, len(np.unique(order)))
     folds = np.unique(order // n)
     y_pred = np.empty((len(index), config.horizon, len(config.target)))
-    spread = {quantile_name(q): np.empty(y_pred.shape) for q in config.quantiles}
+    spread = {q: np.empty(y_pred.shape) for q in config.quantiles}
     facts = {name: np.empty((len(index), len(config.target))) for name in FACTS}
     ends: list[dict[float, Any]] = []
     last: Fitted | None = None
@@ -102,8 +101,8 @@ def forecast(
         rows = last.pipeline.transform(panel, known_until=cuts)
         said = last.answers(rows, index[which])
         y_pred[which] = last.point(said)
-        for name, values in last.spread(said).items():
-            spread[name][which] = values
+        for q, values in last.spread(said).items():
+            spread[q][which] = values
         seasons = season_lengths(panel, config.season_length)
         first, end = parts.rows("train")
         end = np.where(end > first, end, cuts)  # a cold series is scaled by what came before

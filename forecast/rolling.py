@@ -15,7 +15,7 @@ from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline, Rows
 from pipelines.windows import WindowIndex
 
-from .evaluation.frames import long_frame
+from .evaluation.frames import long_frame, quantile_name
 from .fitting import Fitted
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ def roll(
             )
         answers.append(y)
         if not done:
-            beside = ({} if ends is None else ends(rows, here, y)) | fitted.spread(said)
+            beside = {} if ends is None else ends(rows, here, y)
+            beside |= {quantile_name(q): values for q, values in fitted.spread(said).items()}
             more = {name: _continued(array, steps) for name, array in beside.items()}
         for h in range(H):  # what was forecast is known to the next call
             ahead.values[np.ix_(here.cutoffs + 1 + G + h, columns)] = y[:, h]

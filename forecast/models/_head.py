@@ -76,6 +76,13 @@ def about(given: Inputs, shapes: Shapes, options: ContextOptions) -> list[keras.
     return found
 
 
+def beside(given: Inputs, shapes: Shapes, options: ContextOptions) -> list[keras.KerasTensor]:
+    """Returns all that is known beside the past as vectors: `about`, and what is known ahead, `(N, H * Fk)`."""
+    future = ahead(given, shapes)
+    flat = [] if future is None else [keras.layers.Flatten(name="ahead_flat")(future)]
+    return about(given, shapes, options) + flat
+
+
 def joined(state: keras.KerasTensor, others: Sequence[keras.KerasTensor], units: int) -> keras.KerasTensor:
     """Returns the state `(N, U)` together with other vectors, which may bend each other; itself without any."""
     if not others:
@@ -97,11 +104,7 @@ def answered(
         options: Of the model.
         units: Of the layer that joins them.
     """
-    others = about(given, shapes, options)
-    future = ahead(given, shapes)
-    if future is not None:
-        others.append(keras.layers.Flatten(name="ahead_flat")(future))  # (N, H * Fk)
-    return core(name, given, head(joined(state, others, units), shapes))
+    return core(name, given, head(joined(state, beside(given, shapes, options), units), shapes))
 
 
 def core(name: str, given: Inputs, y: keras.KerasTensor) -> keras.Model:

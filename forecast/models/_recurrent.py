@@ -69,11 +69,9 @@ def recurrent(
     )
 
 
-def of_cell(
-    cell: type[keras.layers.Layer], options: RecurrentOptions, name: str, **settings: Any
-) -> keras.layers.Layer:
+def of_cell(cell: type[keras.layers.Layer], options: RecurrentOptions, name: str) -> keras.layers.Layer:
     """Returns a recurrent layer made of cells of our own, with the options of a model."""
-    return keras.layers.RNN(recurrent(cell, options), name=name, **settings)
+    return keras.layers.RNN(recurrent(cell, options), name=name)
 
 
 def normalised(options: RecurrentOptions, *layers: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -99,10 +97,10 @@ def set_forget_bias(model: keras.Model, value: float) -> keras.Model:
     return model
 
 
-def last(sequence: keras.KerasTensor, steps: int, name: str = "last_state") -> keras.KerasTensor:
+def last(sequence: keras.KerasTensor, steps: int) -> keras.KerasTensor:
     """Returns the last row of a sequence `(N, steps, U)` as `(N, U)`.
 
     A recurrent layer that gives its whole sequence and its last state besides could not become one operator on a
     device.
     """
-    return keras.layers.Flatten(name=name)(keras.layers.Cropping1D((steps - 1, 0))(sequence))
+    return keras.layers.Flatten(name="last_state")(keras.layers.Cropping1D((steps - 1, 0))(sequence))

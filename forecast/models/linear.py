@@ -17,7 +17,7 @@ import keras
 from pydantic import Field
 
 from . import Shapes
-from ._head import ContextOptions, about, ahead, core, fan, inputs
+from ._head import ContextOptions, beside, core, fan, inputs
 
 INPUTS = ("past", "known", "static", "series")
 
@@ -60,12 +60,9 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
         trend = _moving_average(targets, min(options.moving_average, L), L)
         rest = keras.layers.Subtract(name="rest")([targets, trend])
         y = keras.layers.Add(name="level")([mapped(trend, "trend_head"), mapped(rest, "head")])
-    others = about(given, shapes, options)
+    others = beside(given, shapes, options)
     if F > K:
         others.append(keras.layers.Flatten(name="others")(past[:, :, K:]))
-    future = ahead(given, shapes)
-    if future is not None:
-        others.append(keras.layers.Flatten(name="ahead_flat")(future))
     if others:
         joined = keras.layers.Concatenate(name="joined")(others) if len(others) > 1 else others[0]
         added = keras.layers.Dense(H * K, kernel_regularizer=regularizer, name="others_head")(joined)

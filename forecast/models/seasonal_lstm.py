@@ -20,7 +20,7 @@ from pydantic import Field
 from pipelines.errors import ConfigError
 
 from . import Shapes
-from ._head import ContextOptions, about, ahead, core, fan, inputs, joined
+from ._head import ContextOptions, beside, core, fan, inputs, joined
 from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
 
 INPUTS = ("past", "known", "static", "series")
@@ -63,11 +63,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     x = keras.layers.Dense(options.units, activation="relu", name="season_features")(x)  # (N, n, U)
     for layer in normalised(options, lstm(options)):
         x = layer(x)  # (N, U)
-    others = about(given, shapes, options)
-    future = ahead(given, shapes)
-    if future is not None:
-        others.append(keras.layers.Flatten(name="ahead_flat")(future))
-    state = joined(x, others, options.units)
+    state = joined(x, beside(given, shapes, options), options.units)
     correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="correction")(state)
     # A sum of vectors: for one window, Keras takes a sum of two `(1, H, 1)` for a bias of H channels, which the
     # converter for devices does not know.
