@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RateLimited,
         SeriesTooShort,
         SourceError,
+        Stopped,
         UnknownName,
     )
     from pipelines.panel import Panel
@@ -57,6 +58,7 @@ __all__ = [
     "RateLimited",
     "SeriesTooShort",
     "SourceError",
+    "Stopped",
     "UnknownName",
     "audit",
     "load",

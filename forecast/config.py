@@ -26,6 +26,8 @@ from pipelines.spec import Spec
 from pipelines.splits import SplitSpec
 from pipelines.windows import WindowSpec
 
+from .training.spec import TrainingSpec
+
 
 class ModelSpec(Spec):
     """Which network: its file's name in `forecast/models`, and the options of that file.
@@ -50,27 +52,56 @@ class ModelSpec(Spec):
         return value
 
 
-class TrainingSpec(Spec):
-    """How a network is trained, with Adam.
+class Member(Spec):
+    """One network of an ensemble: what it has otherwise than the others; "lstm" is short for `{model: lstm}`.
 
     Attributes:
-        epochs: At most so many passes over the training windows.
-        batch_size: Windows per step.
-        learning_rate: Adam's.
-        loss: "mse", "mae", "huber", or the name of any other Keras loss; "pinball" for a network of quantiles, which
-            is what "auto" chooses there, and "mse" elsewhere.
-        patience: Epochs without a better validation loss until training stops; the best weights come back.
-        clip_norm: Gradients are scaled down to this norm; off where not given.
-        clip_value: Each gradient is clipped to this size; off where not given.
+        model: Which network.
+        lookback: Rows it sees: at most the ensemble's.
+        normalize: What its windows are freed of.
+        training: How it is trained; what is not given is as in the ensemble's `training`.
+        seed: Of its weights.
     """
 
-    epochs: int = Field(default=100, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    loss: str = "auto"
-    patience: int = Field(default=5, ge=1)
-    clip_norm: float | None = Field(default=None, gt=0)
-    clip_value: float | None = Field(default=None, gt=0)
+    model: ModelSpec | None = None
+    lookback: int | None = Field(default=None, ge=1)
+    normalize: Literal["last", "mean_std", "none"] | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+
+class EnsembleSpec(Spec):
+    """Several networks that forecast as one; `ensemble: 5` is short for five seeds.
+
+    Attributes:
+        size: Seeds of each member.
+        members: What they have otherwise than the settings around them; by default nothing, so seeds alone differ.
+        combine: "median" or "mean" of what they answer.
+    """
+
+    size: int = Field(default=1, ge=1)
+    members: tuple[Member, ...] = ()
+    combine: Literal["median", "mean"] = "median"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"size": value}
+        return {"members": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _several(self) -> "EnsembleSpec":
+        if self.size * max(len(self.members), 1) < 2:
+            raise ValueError(
+                "`ensemble` must have at least two networks. Received: one. Leave it out, or raise `size`."
+            )
+        return self
 
 
 class ForecastConfig(Spec):
@@ -104,6 +135,7 @@ class ForecastConfig(Spec):
         split: How large validation, calibration and test are.
         cleaning: What to do about faults in the data.
         training: How the network is trained.
+        ensemble: Several networks instead of one: a number of seeds, a list of models, or a mapping of both.
         seed: Of weights and of the order of windows.
         unit: What the target is counted in, such as "dollars"; taken from the data where they know it.
     """
@@ -131,6 +163,7 @@ class ForecastConfig(Spec):
     split: SplitSpec = SplitSpec()
     cleaning: CleaningSpec = CleaningSpec()
     training: TrainingSpec = TrainingSpec()
+    ensemble: EnsembleSpec | None = None
     seed: int = Field(default=0, ge=0)
     unit: str = ""
 
@@ -171,11 +204,50 @@ class ForecastConfig(Spec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whole_futures(self) -> "ForecastConfig":
+        if self.gap and self.training.augment.slicing:
+            raise ValueError(
+                f"`training.augment.slicing` must be 0 where windows have a gap: nobody reads the rows in it. Received: "
+                f"{self.training.augment.slicing:g} with gap {self.gap}. Leave one of them out."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sound_members(self) -> "ForecastConfig":
+        for member in self.members():
+            if member.lookback > self.lookback:
+                raise ValueError(
+                    f"`ensemble.members.lookback` must be at most `lookback`, {self.lookback}, which all share. "
+                    f"Received: {member.lookback}. Raise `lookback`, or lower the member's."
+                )
+        return self
+
+    def members(self) -> "list[ForecastConfig]":
+        """Returns the settings of each network of an ensemble; itself alone where there is none.
+
+        Example:
+            >>> [one.seed for one in ForecastConfig(ensemble=3).members()]
+            [0, 1, 2]
+        """
+        if self.ensemble is None:
+            return [self]
+        result = []
+        for member in self.ensemble.members or (Member(),):
+            given = {
+                name: value
+                for name in ("model", "lookback", "normalize", "seed")
+                if (value := getattr(member, name)) is not None
+            }
+            training = merge(self.training.model_dump(), member.training)
+            one = self.replace(ensemble=None, **given, training=training)
+            result += [one.replace(seed=one.seed + i) for i in range(self.ensemble.size)]
+        return result
+
     @property
     def loss(self) -> str:
         """Name of the loss that training lowers."""
-        usual = "pinball" if self.quantiles else "mse"
-        return usual if self.training.loss == "auto" else self.training.loss
+        return self.training.loss_of(bool(self.quantiles))
 
     @property
     def window(self) -> WindowSpec:

@@ -3,12 +3,15 @@
     panel, splits --> DataPipeline --> windows --> training --> Fitted --> forecasts (N, H, K) in original units
                       train rows       train, validation        calibration rows: intervals
 
-`Forecaster.fit` makes one of these; a backtest that refits makes one for each fold. Nothing here knows where rows come
-from, or what a score is.
+    an ensemble       one pipeline, and a training for each member; then one network that holds them all
+
+`Forecaster.fit` makes one of these; a backtest that refits makes one for each fold, a tuning one for each trial. Nothing
+here knows where rows come from, or what a score is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,16 +25,16 @@ from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig
-from .evaluation.beside import season_lengths
+from .evaluation.beside import season_lengths, training_facts
 from .selection import calibration_windows, training_windows, validation_windows
+from .training.spec import PER_SERIES
 from .uncertainty import Intervals, calibrate, uncalibrated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import keras
 
     from .models import Shapes
+    from .training.checkpoint import Checkpoint
     from .training.data import Predictor
     from .training.fit import TrainingRun
     from .training.progress import Progress
@@ -45,7 +48,7 @@ class Fitted:
         pipeline: Learned on training rows.
         network: Trained.
         intervals: Learned on calibration rows, where they hold a window.
-        run: How training went, where that is known.
+        run: How training went, where that is known; of an ensemble that of its first member.
         quantiles: What the network answers with; none for one value a step.
     """
 
@@ -87,6 +90,29 @@ class Fitted:
         return {q: answers[..., i] for i, q in enumerate(self.quantiles)}
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What windows teach: rows that went through a pipeline, and which windows train and validate.
+
+    Attributes:
+        pipeline: Learned on training rows.
+        rows: The panel, transformed.
+        training, validation: Their windows.
+        season: Rows of a season.
+        scales: The naive error of each series in training `(S, K)`, where the loss asks for it.
+        softened: Returns what to learn instead of the truth `(B, H, K)`, given the numbers of training windows and
+            the truth; the truth where None.
+    """
+
+    pipeline: DataPipeline
+    rows: Rows
+    training: WindowIndex
+    validation: WindowIndex
+    season: int = 1
+    scales: np.ndarray | None = None
+    softened: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
 def fit(
     panel: Panel,
     splits: Splits,
@@ -96,6 +122,8 @@ def fit(
     report: CleaningReport | None = None,
     own: keras.Model | None = None,
     start: list[np.ndarray] | None = None,
+    kept: Callable[[str], Checkpoint] | None = None,
+    watch: Callable[[int, Fitted], None] | None = None,
 ) -> Fitted:
     """Learns from the training part, stops early by the validation part, and learns intervals on the calibration part.
 
@@ -107,46 +135,148 @@ def fit(
         report: Gets what is found on the way.
         own: A Keras model of the user's, `(N, L, F) -> (N, H, K)`.
         start: Weights to start from; by default fresh ones, from the seed.
+        kept: Returns where the state of a network's training is kept, by a name.
+        watch: Called after each epoch with its number and what would forecast then.
 
     Raises:
         DataError: The rows cannot be used; SeriesTooShort where no series holds one window.
+        Stopped: A checkpoint was told to stop.
     """
     from ._keras import load_keras
 
-    keras = load_keras()
-    from .training.data import training_data
-    from .training.fit import fit as train
-
+    load_keras()
     report = CleaningReport() if report is None else report
     pipeline = DataPipeline(config.pipeline(config.target)).fit(panel, splits, report)
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-    training = training_windows(pipeline, rows, splits, report)
-    validation = validation_windows(pipeline, rows, splits)
+    lesson = Lesson(
+        pipeline,
+        rows,
+        training_windows(pipeline, rows, splits, report),
+        validation_windows(pipeline, rows, splits),
+        season_lengths(panel, config.season_length)[0],
+        naive_errors(panel, splits, config),
+    )
     calibration = calibration_windows(pipeline, rows, splits)
     progress.say(str(report))
     if splits.count("calibration") and not len(calibration):
         progress.say(uncalibrated(pipeline, splits))
-    keras.utils.set_random_seed(config.seed)
-    shapes = shapes_of(pipeline, config, season_lengths(panel, config.season_length)[0])
-    network = build(pipeline, config, shapes, own)
-    if start is not None:
-        network.set_weights(start)
-    learner, forced = taught(network, pipeline, config, shapes, own)
-    batch = config.training.batch_size
-    run = train(
-        learner,
-        training_data(learner, pipeline, rows, training, batch, seed=config.seed, forced=forced),
-        training_data(learner, pipeline, rows, validation, max(batch, 256)),
-        config.training,
-        progress,
-        config.quantiles,
-    )
-    bare = Fitted(pipeline, network, None, run, config.quantiles)
+    bare = learned(lesson, config, progress, own=own, start=start, kept=kept, watch=watch)
     if not len(calibration):
         return bare
     intervals = calibrate(bare.predict, pipeline, rows, calibration, splits)
     progress.say(str(intervals))
     return replace(bare, intervals=intervals)
+
+
+def learned(
+    lesson: Lesson,
+    config: ForecastConfig,
+    progress: Progress,
+    *,
+    own: keras.Model | None = None,
+    start: list[np.ndarray] | None = None,
+    kept: Callable[[str], Checkpoint] | None = None,
+    watch: Callable[[int, Fitted], None] | None = None,
+) -> Fitted:
+    """Returns what one training makes of a lesson, or of an ensemble's several, see `fit`."""
+    from .ensembles import combined
+
+    members = config.members()
+    shapes = [_shapes(lesson, one) for one in members]
+    networks = [fresh(lesson.pipeline, one, size, own) for one, size in zip(members, shapes, strict=True)]
+    network = networks[0]
+    if config.ensemble is not None:
+        network = combined(networks, _shapes(lesson, config), config.ensemble.combine)
+    if start is not None:
+        network.set_weights(start)
+    runs = []
+    for number, (one, size, member) in enumerate(zip(members, shapes, networks, strict=True), 1):
+        if len(members) > 1:
+            progress.say(f"network {number}/{len(members)}: {one.model.name}, seed {one.seed}")
+        checkpoint = None if kept is None else kept(f"network-{number}")
+        runs.append(_train(member, size, lesson, one, progress, own, checkpoint, watch))
+    return Fitted(lesson.pipeline, network, None, runs[0], config.quantiles)
+
+
+def _train(
+    network: keras.Model,
+    shapes: Shapes,
+    lesson: Lesson,
+    config: ForecastConfig,
+    progress: Progress,
+    own: keras.Model | None,
+    checkpoint: Checkpoint | None,
+    watch: Callable[[int, Fitted], None] | None,
+) -> TrainingRun:
+    """Trains one network in place."""
+    from .training.data import Batches, Extras
+    from .training.fit import fit as train
+    from .training.losses import make
+    from .training.precision import in_sixteen_bits
+
+    pipeline, spec = lesson.pipeline, config.training
+    learner = network
+    if spec.precision == "mixed" and (policy := in_sixteen_bits(progress, own is not None)):
+        learner = build(pipeline, config, shapes, own, policy)
+        learner.set_weights(network.get_weights())
+    trained, forced = taught(learner, pipeline, config, shapes, own)
+    shared = {"scales": lesson.scales if config.loss in PER_SERIES else None}
+    extras = Extras(spec.augment, forced, lesson.softened, **shared)
+    narrow = (replace_lookback(index, config.lookback) for index in (lesson.training, lesson.validation))
+    windows, scored = narrow
+    live = Fitted(pipeline, learner, None, None, config.quantiles)
+    run = train(
+        trained,
+        Batches(trained, pipeline, lesson.rows, windows, spec.batch_size, config.seed, extras),
+        Batches(trained, pipeline, lesson.rows, scored, max(spec.batch_size, 256), None, Extras(**shared)),
+        spec,
+        progress,
+        make(config.loss, config.quantiles, pipeline.spec.scaling.method == "log1p"),
+        checkpoint=checkpoint,
+        watch=None if watch is None else lambda epoch: watch(epoch, live),
+        look=None if spec.tensorboard is None else lambda: _states(network, config, lesson, scored),
+    )
+    if learner is not network:
+        network.set_weights(learner.get_weights())
+    return run
+
+
+def replace_lookback(index: WindowIndex, lookback: int) -> WindowIndex:
+    """Returns the same windows with another lookback: of the same cutoffs."""
+    return index if index.spec.lookback == lookback else replace(index, spec=index.spec.replace(lookback=lookback))
+
+
+def _states(network: keras.Model, config: ForecastConfig, lesson: Lesson, index: WindowIndex) -> dict[str, np.ndarray]:
+    """Returns gates and states of the first recurrent layer over the last validation window."""
+    from .inspection import states
+
+    inputs, _ = lesson.pipeline.batch(lesson.rows, index[-1:], future=False)
+    return states(network, config.normalize, lesson.pipeline.levels_, inputs)
+
+
+def naive_errors(panel: Panel, splits: Splits, config: ForecastConfig) -> np.ndarray | None:
+    """Returns the naive error of each series in training rows `(S, K)`, above zero; None where no loss asks for it."""
+    if not any(one.loss in PER_SERIES for one in config.members()):
+        return None
+    first, end = splits.rows("train")
+    S = len(panel.ids)
+    every = WindowIndex(np.zeros(S, np.int64), np.arange(S), config.window)
+    seasons = season_lengths(panel, config.season_length)
+    scales = training_facts(panel, every, config.target, seasons, (first, end))["mase_scale"]  # (S, K)
+    usual = np.nanmean(np.where(scales > 0, scales, np.nan)) if (scales > 0).any() else 1.0
+    return np.where(scales > 0, scales, usual)  # a series that never moved counts like the others
+
+
+def fresh(pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: keras.Model | None = None) -> Any:
+    """Returns the untrained network of a seed."""
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    return build(pipeline, config, shapes, own)
+
+
+def _shapes(lesson: Lesson, config: ForecastConfig) -> Shapes:
+    return shapes_of(lesson.pipeline, config, lesson.season)
 
 
 def shapes_of(pipeline: DataPipeline, config: ForecastConfig, season: int) -> Shapes:
@@ -167,12 +297,26 @@ def shapes_of(pipeline: DataPipeline, config: ForecastConfig, season: int) -> Sh
     )
 
 
-def build(pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: keras.Model | None = None) -> Any:
-    """Returns the untrained network: the core of `config.model`, or `own`, in the shared shell."""
+def build(
+    pipeline: DataPipeline,
+    config: ForecastConfig,
+    shapes: Shapes,
+    own: keras.Model | None = None,
+    policy: str = "float32",
+) -> Any:
+    """Returns the untrained network: the core of `config.model`, or `own`, in the shared shell.
+
+    Args:
+        policy: In which precision the core computes, as Keras calls it; the shell always does in 32 bits, since 16
+            would lose small moves of large values.
+    """
     from .models import build_core
     from .models._shell import adopt, wrap
+    from .training.precision import computing_in
 
-    core = adopt(own, shapes) if own is not None else build_core(config.model.name, shapes, config.model.options)
+    with computing_in(policy):
+        is_own = own is not None and config.model.name == "own"
+        core = adopt(own, shapes) if is_own else build_core(config.model.name, shapes, config.model.options)
     return wrap(core, shapes, config.normalize, pipeline.levels_, put_back=config.predict == "level")
 
 
@@ -186,7 +330,7 @@ def taught(
     from .models import registry
     from .models._shell import core_of, wrap
 
-    module: Any = None if own is not None else registry.load(config.model.name)
+    module: Any = None if config.model.name == "own" else registry.load(config.model.name)
     if not hasattr(module, "taught"):
         return network, None
     options = module.Options(**config.model.options)

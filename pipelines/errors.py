@@ -9,6 +9,7 @@
     |- Locked               another run holds the lock              (RuntimeError)   75
     |- WorkerLost           processes that work for us die          (RuntimeError)   75
     |- SinkAway             a database that takes forecasts is away (RuntimeError)   75
+    |- Stopped              asked to stop; what was done is kept  (RuntimeError)   75
     |- ConfigError          a setting is wrong, or two disagree     (ValueError)     78
     |- UnknownName          no such model, source, target, version  (LookupError)    78
     |- BundleError          a bundle is incomplete, changed, or unsafe to load       78
@@ -71,6 +72,12 @@ class WorkerLost(ForecastError, RuntimeError):
 
 class SinkAway(ForecastError, RuntimeError):
     """A database that is to take forecasts is away, or went away meanwhile."""
+
+    exit_code = 75
+
+
+class Stopped(ForecastError, RuntimeError):
+    """Work was asked to stop before its end, and what it had done is kept."""
 
     exit_code = 75
 

@@ -313,6 +313,14 @@ class DataPipeline:
         scaled = self.scaler_.forward(truth) * rows.factor[s][:, None] + rows.shift[s][:, None]
         return scaled.astype(np.float32)
 
+    def units(self, rows: Rows, index: WindowIndex) -> tuple[np.ndarray, np.ndarray]:
+        """Returns slope and intercept `(N, K)` each: `original = slope * scaled + intercept`, but for a logarithm."""
+        if self.spec.predict == "return":
+            now = rows.last[index.cutoffs].astype(np.float64)  # (N, K)
+            return now * rows.sigma[index.series], now
+        factor, shift = rows.factor[index.series], rows.shift[index.series]
+        return 1 / factor, -shift / factor
+
     def truth(self, panel: Panel, index: WindowIndex) -> np.ndarray:
         """Returns what really happened, in original units, `(N, H, K)` float64; NaN where nobody measured."""
         columns = [panel.column(name) for name in self.spec.targets]

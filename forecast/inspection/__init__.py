@@ -205,18 +205,13 @@ def inspect(
     panel = forecaster.panel_ if data is None else forecaster.attach(data).panel_
     s = 0 if series is None else picked.series_number(panel, series)
     one = panel.take([s])
-    from ..models._shell import EPSILON, core_of, input_names
+    from ..models._shell import core_of, input_names
     from ..training.data import feed
 
     core = core_of(network, config.normalize)
     names, found = _chosen(core, layer, config.model.name)
     row = _last_row(pipeline, one, cutoff)
-    inputs = _window(pipeline, one, row)
-    from ..export.edges import normalised
-
-    shell = {"normalize": config.normalize, "levels": pipeline.levels_, "epsilon": EPSILON}
-    inputs["past"] = normalised(inputs["past"], shell)
-    given = feed(inputs, input_names(core))
+    given = feed(_normalised(_window(pipeline, one, row), config.normalize, pipeline.levels_), input_names(core))
     sequence, said, starts = _seen(core, found, given)
     if np.isnan(sequence).any():
         raise DataError(
@@ -250,6 +245,40 @@ def inspect(
         gates=gates,
         attention=_attention(core, given, lookback),
     )
+
+
+def states(network: Any, normalize: str, levels: np.ndarray, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns gates and states of a network's first recurrent layer over one window, by "layer/gate"; `(T, U)` each.
+
+    Args:
+        network: In its shell.
+        normalize: What the shell does.
+        levels: Which inputs move with the level `(F,)`.
+        inputs: Of one window, as the pipeline gives them.
+
+    Returns:
+        Nothing, where no layer can be looked into.
+    """
+    from ..models._shell import core_of, input_names
+    from ..training.data import feed
+
+    core = core_of(network, normalize)
+    try:
+        _, found = _chosen(core, None, core.name)
+    except ConfigError:
+        return {}
+    given = feed(_normalised(inputs, normalize, levels), input_names(core))
+    sequence, _, starts = _seen(core, found, given)
+    return {f"{found.name}/{name}": values for name, values in run(found, sequence, starts)[1].items()}
+
+
+def _normalised(inputs: Mapping[str, np.ndarray], normalize: str, levels: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns inputs as the core inside of the shell sees them."""
+    from ..export.edges import normalised
+    from ..models._shell import EPSILON
+
+    shell = {"normalize": normalize, "levels": levels, "epsilon": EPSILON}
+    return {**inputs, "past": normalised(inputs["past"], shell)}
 
 
 # --- which layer --------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def wrap(core: keras.Model, shapes: Shapes, normalize: str, levels: np.ndarray, 
     names = input_names(core)
     if normalize == "none" and names == ("past",):
         return core
-    inputs = {name: _input(name, shapes) for name in names}
+    inputs = {name: make_input(name, shapes) for name in names}
     past = inputs["past"]  # (N, L, F)
     mask = levels.astype(np.float32)  # (F,)
     K = shapes.targets
@@ -169,7 +169,8 @@ def _refuse_other_sizes(name: str, received: tuple[int | None, ...], shapes: Sha
         raise ConfigError(f"The model's {name} input must be ({wanted}). Received: {received}.")
 
 
-def _input(name: str, shapes: Shapes) -> keras.KerasTensor:
+def make_input(name: str, shapes: Shapes) -> keras.KerasTensor:
+    """Returns an input of a network by its name."""
     return {
         "past": lambda: keras.Input((shapes.lookback, shapes.features), name="past"),
         "known": lambda: keras.Input((shapes.lookback + shapes.horizon, shapes.known), name="known"),

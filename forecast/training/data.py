@@ -1,13 +1,16 @@
 """Feeds windows to Keras: one gather a batch, prepared while the network computes.
 
     order of windows (N,) -> cutoffs of a batch (B,) -> gather -> past (B, L, F), ..., y (B, H, K)
+                                                        `-> augmented, taught, with units, where that is asked for
 
-The order of epoch `e` is a permutation drawn from (seed, e) alone, so that a run which is taken up again goes on with
-the same windows. Nothing but the rows themselves is held in memory.
+The order of epoch `e` is drawn from (seed, e) alone, and all chance in its batch `b` from (seed, e, b), so that a run
+which is taken up again in the middle of an epoch goes on with the same windows. Nothing but the rows themselves is held
+in memory.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,20 +22,33 @@ from pipelines.windows import WindowIndex
 from ..layers.fast_lstm import fast
 from ..models._shell import input_names
 from . import speed
+from .augment import augment
+from .losses import with_units
+from .spec import AugmentSpec
 
 PREFETCH = 4  # batches
 
 
-def training_data(
-    model: Any,
-    pipeline: DataPipeline,
-    rows: Rows,
-    index: WindowIndex,
-    batch_size: int,
-    seed: int | None = None,
-    forced: Callable[[int], float] | None = None,
-) -> tf.data.Dataset:
-    """Returns batches of `(inputs, y)` for `model.fit`.
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What else goes into training batches; nothing by default.
+
+    Attributes:
+        augment: Windows that never were.
+        forced: The share of steps that are told the truth by epoch, for a network with a teacher.
+        softened: Returns what to learn instead of the truth `(B, H, K)`, given the numbers of windows in the index
+            and the truth, see `forecast.distilling`.
+        scales: The naive error of each series `(S, K)`, for a loss in units of series.
+    """
+
+    augment: AugmentSpec = AugmentSpec()
+    forced: Callable[[int], float] | None = None
+    softened: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    scales: np.ndarray | None = None
+
+
+class Batches:
+    """Batches of `(inputs, y)` for `model.fit`.
 
     Args:
         model: The network; it gets the inputs that it names.
@@ -40,33 +56,62 @@ def training_data(
         index: Which windows.
         batch_size: Windows per batch; the last one may be smaller.
         seed: Shuffles each epoch; None keeps the order, for validation.
-        forced: The share of steps that are told the truth by epoch, for a network with a teacher; never where None.
+        extras: What else goes into them.
+
+    Attributes:
+        epoch: Which epoch the next pass is; whoever trains sets it.
     """
-    names = input_names(model)
-    epoch = iter(range(10**9))
 
-    def batches() -> Iterator[tuple[Any, Any]]:
-        order, number = np.arange(len(index)), next(epoch)
-        random = np.random.default_rng((seed or 0, number))
-        if seed is not None:
-            order = random.permutation(len(index))
-        for first in range(0, len(order), batch_size):
-            y: Any
-            inputs, y = pipeline.batch(rows, index[order[first : first + batch_size]])
-            if "teacher" in names:
-                told = random.random((*y.shape[:2], 1)) < (forced(number) if forced else 0.0)
-                inputs |= {"teacher": y, "forced": told.astype(np.float32)}
-            yield feed(inputs, names), y
+    def __init__(
+        self,
+        model: Any,
+        pipeline: DataPipeline,
+        rows: Rows,
+        index: WindowIndex,
+        batch_size: int,
+        seed: int | None = None,
+        extras: Extras | None = None,
+    ) -> None:
+        self.names, self.pipeline, self.rows, self.index = input_names(model), pipeline, rows, index
+        self.batch_size, self.seed, self.extras = batch_size, seed, extras or Extras()
+        self.epoch = 0
 
-    y: Any
-    example, y = pipeline.batch(rows, index[:1])
-    example |= {"teacher": y, "forced": y[:, :, :1]}
-    signature = (_signature(feed(example, names)), _signature(y))
-    count = -(-len(index) // batch_size)
-    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # there is nothing to tune, and its thread takes turns with the network's
-    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH).with_options(options)
+    def __len__(self) -> int:
+        return -(-len(self.index) // self.batch_size)
+
+    def dataset(self, first: int = 0) -> tf.data.Dataset:
+        """Returns one pass over the windows, from a batch on."""
+        signature = tuple(map(_signature, self.batch(np.arange(1), np.random.default_rng(0))))
+        data = tf.data.Dataset.from_generator(lambda: self._pass(first), output_signature=signature)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # there is nothing to tune, and its thread takes turns with the network's
+        count = tf.data.experimental.assert_cardinality(len(self) - first)
+        return data.apply(count).prefetch(PREFETCH).with_options(options)
+
+    def _pass(self, first: int) -> Iterator[tuple[Any, Any]]:
+        epoch, order = self.epoch, np.arange(len(self.index))
+        if self.seed is not None:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(order))
+        for number in range(first, len(self)):
+            which = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield self.batch(which, np.random.default_rng((self.seed or 0, epoch, number)), epoch)
+
+    def batch(self, which: np.ndarray, random: np.random.Generator, epoch: int = 0) -> tuple[Any, np.ndarray]:
+        """Returns some windows of the index, by their numbers."""
+        extras, pipeline, index, y = self.extras, self.pipeline, self.index[which], np.empty(0)
+        inputs, truth = pipeline.batch(self.rows, index)
+        y = truth if truth is not None else y  # (B, H, K)
+        answers = [y] if extras.softened is None else [y, extras.softened(which, y)]
+        if extras.augment.on:
+            relative = pipeline.spec.predict == "return"
+            inputs, answers = augment(extras.augment, random, inputs, answers, pipeline.levels_, relative)
+        if "teacher" in self.names:
+            told = random.random((*y.shape[:2], 1)) < (extras.forced(epoch) if extras.forced else 0.0)
+            inputs |= {"teacher": answers[0], "forced": told.astype(np.float32)}
+        y = answers[-1]
+        if extras.scales is not None:
+            y = with_units(y, *pipeline.units(self.rows, index), extras.scales[index.series])
+        return feed(inputs, self.names), y
 
 
 def feed(inputs: dict[str, np.ndarray], names: tuple[str, ...]) -> Any:

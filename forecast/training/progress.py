@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import keras
 
 if TYPE_CHECKING:
-    from .fit import KeepBest
+    from .course import Course
 
 
 class Progress:
@@ -26,7 +26,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.live: Any = None
         self.task: Any = None
-        self.epochs = self.steps = 0
+        self.epochs = self.steps = self.before = 0
         self.started = 0.0
 
     def silenced(self) -> "Progress":
@@ -38,9 +38,9 @@ class Progress:
         if not self.quiet:
             print(text, file=self.stream, flush=True)
 
-    def begin(self, epochs: int, steps: int) -> None:
-        """Starts the clock, and on a terminal the live line."""
-        self.epochs, self.steps, self.started = epochs, steps, time.monotonic()
+    def begin(self, epochs: int, steps: int, done: int = 0) -> None:
+        """Starts the clock after some epochs, and on a terminal the live line."""
+        self.epochs, self.steps, self.started, self.before = epochs, steps, time.monotonic(), done
         if self.quiet or not self.stream.isatty():
             return
         from rich.console import Console
@@ -57,7 +57,9 @@ class Progress:
             transient=False,
         )
         self.live.start()
-        self.task = self.live.add_task("training", total=epochs * steps, epoch=1, scores="")
+        self.task = self.live.add_task(
+            "training", total=epochs * steps, completed=done * steps, epoch=done + 1, scores=""
+        )
 
     def end(self) -> None:
         """Ends the live line."""
@@ -65,9 +67,9 @@ class Progress:
             self.live.stop()
             self.live = None
 
-    def callback(self, keep: "KeepBest") -> keras.callbacks.Callback:
+    def callback(self, course: "Course") -> keras.callbacks.Callback:
         """Returns what Keras tells about each step and epoch."""
-        return _Tell(self, keep)
+        return _Tell(self, course)
 
     def epoch(self, epoch: int, loss: float, val_loss: float, best: float, best_epoch: int) -> None:
         """Shows a finished epoch."""
@@ -77,22 +79,22 @@ class Progress:
             scores = f"loss {loss:.3g}  val {val_loss:.3g}  best epoch {best_epoch}"
             self.live.update(self.task, completed=epoch * self.steps, epoch=min(epoch + 1, self.epochs), scores=scores)
         else:
-            left = (time.monotonic() - self.started) / epoch * (self.epochs - epoch)
+            left = (time.monotonic() - self.started) / (epoch - self.before) * (self.epochs - epoch)
             scores = f"loss {loss:.5g}  val {val_loss:.5g}  best {best:.5g} (epoch {best_epoch})"
             self.say(f"epoch {epoch}/{self.epochs}  {scores}  at most {left:.0f} s left")
 
 
 class _Tell(keras.callbacks.Callback):
-    def __init__(self, progress: Progress, keep: "KeepBest") -> None:
+    def __init__(self, progress: Progress, course: "Course") -> None:
         super().__init__()
-        self.progress, self.keep, self.before = progress, keep, 0
+        self.progress, self.course, self.before = progress, course, 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.before = epoch * self.progress.steps
+        self.before = epoch * self.progress.steps + self.course.batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.progress.live is not None:  # Keras may have taken several steps since the last call
             self.progress.live.update(self.progress.task, completed=self.before + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.progress.epoch(epoch + 1, logs["loss"], logs["val_loss"], self.keep.best, self.keep.best_epoch)
+        self.progress.epoch(epoch + 1, logs["loss"], logs["val_loss"], self.course.best, self.course.best_epoch)
