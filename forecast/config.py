@@ -208,7 +208,7 @@ class ForecastConfig(Spec):
     def _whole_futures(self) -> "ForecastConfig":
         if self.gap and self.training.augment.slicing:
             raise ValueError(
-                f"`training.augment.slicing` must be 0 where windows have a gap: nobody reads the rows in it. Received: "
+                f"`training.augment.slicing` must be 0 where windows have a gap, whose rows nobody reads. Received: "
                 f"{self.training.augment.slicing:g} with gap {self.gap}. Leave one of them out."
             )
         return self
@@ -243,6 +243,11 @@ class ForecastConfig(Spec):
             one = self.replace(ensemble=None, **given, training=training)
             result += [one.replace(seed=one.seed + i) for i in range(self.ensemble.size)]
         return result
+
+    @property
+    def label(self) -> str:
+        """What forecasts are called after: the model's name, or "ensemble"."""
+        return self.model.name if self.ensemble is None else "ensemble"
 
     @property
     def loss(self) -> str:

@@ -1,12 +1,15 @@
 """Several networks that forecast as one: one plain Keras model, so all that takes one takes these.
 
-    past, known, ... --+-- network 1 --+
-                       +-- network 2 --+-- median or mean -- (N, H, K)
-                       +-- network 3 --+
-                           `- its last rows, where it looks back less far
+                        +--------- shell ----------+
+    past, known, ... ---|--+-- core 1 --+          |
+                        |  +-- core 2 --+-- median |--- (N, H, K)
+                        |  +-- core 3 --+  or mean |
+                        +------ `- its last rows --+
+                                   where it looks back less far
 
-They share one pipeline: what goes in and comes out is scaled the same. Each has its own shell, so each may normalise its
-windows its own way. The median is a sorting network of minima and maxima, which devices have, too.
+They share one pipeline: what goes in and comes out is scaled the same. Where all normalise their windows alike, they
+share the shell, too, and can become one file on a device; otherwise each keeps its own. The median is a sorting network
+of minima and maxima, which devices have, too.
 
 Source: Hansen and Salamon (1990), https://doi.org/10.1109/34.58871; Makridakis et al. (2020),
 https://doi.org/10.1016/j.ijforecast.2019.04.014, on how combinations fare.
@@ -17,20 +20,65 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.errors import ConfigError
+
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
+    from .config import ForecastConfig
     from .models import Shapes
 
+PREFIX = "network_"
 
-def combined(networks: Sequence[keras.Model], shapes: Shapes, how: str) -> keras.Model:
+
+def combined(networks: Sequence[keras.Model], config: ForecastConfig, shapes: Shapes, levels: np.ndarray) -> Any:
     """Returns networks as one, which shares their weights.
 
     Args:
-        networks: At least two, each with a lookback of at most that of `shapes`.
+        networks: At least two, each in its shell, with a lookback of at most that of `shapes`.
+        config: Settings of the ensemble; its members are these networks, in order.
         shapes: What all of them together are built for.
-        how: "median" or "mean".
+        levels: Which inputs move with the level `(F,)`.
     """
+    from .models._shell import core_of, wrap
+
+    how = "mean" if config.ensemble is None else config.ensemble.combine
+    if not shares_shell(config):
+        return _joined(networks, shapes, how)
+    core = _joined([core_of(one, config.normalize) for one in networks], shapes, how)
+    return wrap(core, shapes, config.members()[0].normalize, levels, put_back=config.predict == "level")
+
+
+def shares_shell(config: ForecastConfig) -> bool:
+    """Returns whether all members normalise a window alike: by its last value, or over the same rows."""
+    kinds = {(one.normalize, one.lookback if one.normalize == "mean_std" else 0) for one in config.members()}
+    return len(kinds) == 1 and next(iter(kinds))[0] == config.normalize
+
+
+def member_core(network: keras.Model, config: ForecastConfig, number: int = 1) -> keras.Model:
+    """Returns the core of one member of an ensemble, or the core of what is none.
+
+    Raises:
+        ConfigError: There are fewer members.
+    """
+    from .models._shell import core_of
+
+    members = config.members()
+    if not 1 <= number <= len(members):
+        raise ConfigError(f"`member` must be a number from 1 to {len(members)}. Received: {number}")
+    if config.ensemble is None:
+        return core_of(network, config.normalize)
+    if shares_shell(config):
+        return _networks(core_of(network, config.normalize))[number - 1]
+    return core_of(_networks(network)[number - 1], members[number - 1].normalize)
+
+
+def _networks(network: keras.Model) -> list[keras.Model]:
+    return [layer for layer in network.layers if layer.name.startswith(PREFIX)]
+
+
+def _joined(networks: Sequence[keras.Model], shapes: Shapes, how: str) -> keras.Model:
     import keras
 
     from .models._shell import INPUT_NAMES, input_names, make_input
@@ -40,32 +88,25 @@ def combined(networks: Sequence[keras.Model], shapes: Shapes, how: str) -> keras
     answers = []
     for number, network in enumerate(networks, 1):
         mine = input_names(network)
-        lookback = network.inputs[mine.index("past")].shape[1]
-        given = {name: _last(inputs[name], name, shapes.lookback - lookback, number) for name in mine}
-        only = given["past"] if mine == ("past",) else given
+        cut = shapes.lookback - int(network.inputs[mine.index("past")].shape[1])
+        given = {name: _last(inputs[name], name, cut, number) for name in mine}
+        alone = mine == ("past",)
         named = keras.Model(
-            network.inputs[0] if mine == ("past",) else dict(zip(mine, network.inputs, strict=True)),
+            network.inputs[0] if alone else dict(zip(mine, network.inputs, strict=True)),
             network.outputs[0],
-            name=f"network_{number}",
+            name=f"{PREFIX}{number}",
         )
-        answers.append(named(only))
+        answers.append(named(given["past"] if alone else given))
     y = mean(answers) if how == "mean" else median(answers)
-    return keras.Model(inputs["past"] if names == ["past"] else inputs, y, name="ensemble_forecaster")
-
-
-def networks_of(network: keras.Model) -> list[keras.Model]:
-    """Returns the networks inside of what `combined` made; the network itself where it is one alone."""
-    import keras
-
-    found = [layer for layer in network.layers if isinstance(layer, keras.Model) and layer.name.startswith("network_")]
-    return found or [network]
+    return keras.Model(inputs["past"] if names == ["past"] else inputs, y, name="ensemble")
 
 
 def mean(answers: Sequence[Any]) -> Any:
     """Returns the mean of tensors."""
     import keras
 
-    return keras.layers.Average(name="mean")(list(answers))
+    # Not Keras's Average: the converter takes its sum of two for a bias, and refuses that.
+    return keras.ops.mean(keras.ops.stack(list(answers)), axis=0)
 
 
 def median(answers: Sequence[Any]) -> Any:
@@ -83,7 +124,7 @@ def median(answers: Sequence[Any]) -> Any:
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[middle]
-    return keras.layers.Average(name="median")(ordered[middle - 1 : middle + 1])
+    return mean(ordered[middle - 1 : middle + 1])
 
 
 def _last(tensor: Any, name: str, cut: int, number: int) -> Any:

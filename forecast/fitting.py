@@ -5,8 +5,8 @@
 
     an ensemble       one pipeline, and a training for each member; then one network that holds them all
 
-`Forecaster.fit` makes one of these; a backtest that refits makes one for each fold, a tuning one for each trial. Nothing
-here knows where rows come from, or what a score is.
+`Forecaster.fit` makes one of these; a backtest that refits makes one for each fold, a tuning one for each trial.
+Nothing here knows where rows come from, or what a score is.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def learned(
     networks = [fresh(lesson.pipeline, one, size, own) for one, size in zip(members, shapes, strict=True)]
     network = networks[0]
     if config.ensemble is not None:
-        network = combined(networks, _shapes(lesson, config), config.ensemble.combine)
+        network = combined(networks, config, _shapes(lesson, config), lesson.pipeline.levels_)
     if start is not None:
         network.set_weights(start)
     runs = []
@@ -220,15 +220,14 @@ def _train(
         learner = build(pipeline, config, shapes, own, policy)
         learner.set_weights(network.get_weights())
     trained, forced = taught(learner, pipeline, config, shapes, own)
-    shared = {"scales": lesson.scales if config.loss in PER_SERIES else None}
-    extras = Extras(spec.augment, forced, lesson.softened, **shared)
-    narrow = (replace_lookback(index, config.lookback) for index in (lesson.training, lesson.validation))
-    windows, scored = narrow
+    scales = lesson.scales if config.loss in PER_SERIES else None
+    extras = Extras(spec.augment, forced, lesson.softened, scales)
+    windows, scored = (looking_back(index, config.lookback) for index in (lesson.training, lesson.validation))
     live = Fitted(pipeline, learner, None, None, config.quantiles)
     run = train(
         trained,
         Batches(trained, pipeline, lesson.rows, windows, spec.batch_size, config.seed, extras),
-        Batches(trained, pipeline, lesson.rows, scored, max(spec.batch_size, 256), None, Extras(**shared)),
+        Batches(trained, pipeline, lesson.rows, scored, max(spec.batch_size, 256), None, Extras(scales=scales)),
         spec,
         progress,
         make(config.loss, config.quantiles, pipeline.spec.scaling.method == "log1p"),
@@ -241,7 +240,7 @@ def _train(
     return run
 
 
-def replace_lookback(index: WindowIndex, lookback: int) -> WindowIndex:
+def looking_back(index: WindowIndex, lookback: int) -> WindowIndex:
     """Returns the same windows with another lookback: of the same cutoffs."""
     return index if index.spec.lookback == lookback else replace(index, spec=index.spec.replace(lookback=lookback))
 

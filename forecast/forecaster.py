@@ -28,6 +28,7 @@ from .evaluation.beside import chosen, score
 from .evaluation.scores import Scores
 from .fitting import Fitted, fit
 from .prepare import Data, Prepared, prepare, remembered
+from .resuming import Unfinished, begin
 from .selection import scored_windows
 from .uncertainty import Intervals, Levels, bars, wanted
 
@@ -98,6 +99,7 @@ class Forecaster:
         self._fitted: Fitted | None = None
         self._panel: Panel | None = None
         self._splits: Splits | None = None
+        self._unfinished: Unfinished | None = None  # the state of the training, until it is saved
         self.report_ = CleaningReport()
         self.source_ = ""
         self.unit_ = self.config.unit
@@ -107,7 +109,9 @@ class Forecaster:
 
     # --- fit ----------------------------------------------------------------------------------------------------
 
-    def fit(self, data: Data, *, quiet: bool = False, **training: Any) -> Forecaster:
+    def fit(
+        self, data: Data, *, quiet: bool = False, keep: str | Path | None = None, resume: bool = False, **training: Any
+    ) -> Forecaster:
         """Trains on the training part of some data, with early stopping on its validation part.
 
         Where the split has a calibration part, intervals are then learned from one forecast of it.
@@ -115,11 +119,16 @@ class Forecaster:
         Args:
             data: A locator such as "prices.csv" or "yahoo:AAPL", a DataFrame in any accepted layout, or a Panel.
             quiet: Show no progress.
+            keep: A folder to keep the state of the training in, until this forecaster is saved, so that a killed one
+                can go on.
+            resume: Go on with the state in `keep`, to the same weights; begin where there is none.
             training: Training settings for this and later fits, such as `epochs=10`.
 
         Raises:
             DataError: The rows cannot be used; SeriesTooShort where no series holds one window.
             UnknownName: A column is missing.
+            ConfigError: The state to go on with is of other settings or rows.
+            Locked: The same training is under way in another process.
 
         Returns:
             Itself.
@@ -137,15 +146,27 @@ class Forecaster:
         panel, report = prepared.panel, prepared.report
         config = config.replace(target=prepared.target)
         splits = split(panel, config.split)
-        fitted = fit(panel, splits, config, progress, report=report, own=self.own)
+        unfinished = None
+        if resume and keep is None:
+            raise ConfigError("`resume` goes on with the state in a folder. Received: no `keep`. Say which folder.")
+        if keep is not None:
+            unfinished = begin(Path(keep), config, panel, splits, prepared.source, resume, self.own)
+            progress.say(unfinished.about)
+        try:
+            kept = None if unfinished is None else unfinished.checkpoint
+            fitted = fit(panel, splits, config, progress, report=report, own=self.own, kept=kept)
+        except BaseException:  # also Ctrl-C: the state stays
+            if unfinished is not None:
+                unfinished.close(done=False)
+            raise
         # Set together, at the end: a fit that fails leaves the forecaster as it was.
         self.config, self.source_, self.report_ = config, prepared.source, report
         self._panel, self._splits, self._fitted = panel, splits, fitted
         self.unit_, self.dated_ = config.unit or panel.unit, remembered(panel)
-        self.path_, self.manifest_ = None, {}
+        self.path_, self.manifest_, self._unfinished = None, {}, unfinished
         if config.known and "known" not in fitted.inputs:
             progress.say(
-                f"Model {config.model.name!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
+                f"Model {config.label!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
             )
         return self
 
@@ -260,7 +281,7 @@ class Forecaster:
             splits,
             index,
             pipeline.truth(panel, index),
-            {self.config.model.name: y_pred},
+            {self.config.label: y_pred},
             pipeline.spec.targets,
             known,
             part=part,
@@ -308,8 +329,12 @@ class Forecaster:
         from .bundle import verify
         from .saving import save
 
-        self.path_ = save(self, name, folder)
+        unfinished = self._unfinished
+        self.path_ = (unfinished and unfinished.saved_as(name, folder)) or save(self, name, folder)
         self.manifest_ = verify(self.path_)
+        if unfinished is not None:
+            unfinished.close(done=True)
+            self._unfinished = None
         return self.path_
 
     def export(

@@ -2,8 +2,8 @@
 
 model.keras     the network, without its optimizer     golden.npz      inputs and outputs, for the check after loading
 pipeline.json   columns, scaling: names and settings   history.csv     losses by epoch
-pipeline.npz    scaling: arrays                        forecast.png    the forecast against ground truth
-intervals.npz   errors on the calibration part, where the split has one
+pipeline.npz    scaling: arrays                        gradients.csv   of each layer, where they were watched
+intervals.npz   errors on the calibration part         forecast.png    the forecast against ground truth
 manifest.json   config, data, split, scores beside naive, versions, checksums
 """
 
@@ -73,7 +73,8 @@ def _run(path: Path, about: dict[str, Any]) -> TrainingRun | None:
 
     if not (path / "history.csv").is_file():
         return None
-    return TrainingRun(pd.read_csv(path / "history.csv"), about["best_epoch"], about["interrupted"])
+    gradients = pd.read_csv(path / "gradients.csv") if (path / "gradients.csv").is_file() else None
+    return TrainingRun(pd.read_csv(path / "history.csv"), about["best_epoch"], about["interrupted"], gradients)
 
 
 def _fill(forecaster: Forecaster, path: Path) -> None:
@@ -100,12 +101,23 @@ def _fill(forecaster: Forecaster, path: Path) -> None:
     np.savez_compressed(path / "golden.npz", **golden)
     if forecaster.run_ is not None:
         forecaster.run_.history.to_csv(path / "history.csv", index=False)
+        if forecaster.run_.gradients is not None:
+            forecaster.run_.gradients.to_csv(path / "gradients.csv", index=False)
     with contextlib.suppress(DataError):  # data that end in a long gap have no forecast to draw; they have a network
         plotting.write(forecaster, path / "forecast.png")
 
 
+def _training(forecaster: Forecaster) -> dict[str, Any]:
+    """Returns how the network was trained."""
+    run, unfinished = forecaster.run_, forecaster._unfinished
+    if run is None:
+        return {}
+    about = {"epochs": len(run.history) - 1, "best_epoch": run.best_epoch, "interrupted": run.interrupted}
+    return about if unfinished is None else {**about, "run": unfinished.run}
+
+
 def _manifest(forecaster: Forecaster) -> dict[str, Any]:
-    panel, splits, run, report = forecaster.panel_, forecaster.splits_, forecaster.run_, forecaster.report_
+    panel, splits, report = forecaster.panel_, forecaster.splits_, forecaster.report_
     metrics: dict[str, Any] = {}
     verdict = ""
     notes: list[str] = []
@@ -119,7 +131,7 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
         if scores.coverage is not None:
             intervals[part] = scores.coverage.reset_index().to_dict("records")
     return {
-        "model": forecaster.config.model.name,
+        "model": forecaster.config.label,
         "target": list(forecaster.target),
         "unit": forecaster.unit_,
         "config": forecaster.config.model_dump(mode="json"),
@@ -135,9 +147,7 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
         "dated": forecaster.dated_,
         "split": {"starts": splits.starts, "tails": splits.tails, "parts": splits.describe(panel)},
         "cleaning": report.to_dict(),
-        "training": {"epochs": len(run.history) - 1, "best_epoch": run.best_epoch, "interrupted": run.interrupted}
-        if run
-        else {},
+        "training": _training(forecaster),
         "metrics": metrics,
         "verdict": verdict,
         "notes": notes,

@@ -55,6 +55,6 @@ def keeping(checkpoint: Checkpoint | None) -> Iterator[None]:
         _kept.remove(checkpoint)
     if checkpoint.stop:  # asked for when it was about to end
         raise Stopped(
-            "Training was asked to stop, when it had just ended. Its state is kept: the same command with --resume goes "
-            "on with it."
+            "Training was asked to stop, when it had just ended. Its state is kept: the same command with --resume "
+            "goes on with it."
         )

@@ -307,7 +307,7 @@ def _row(path: Path, name: str, version: int) -> dict[str, Any]:
         return {**row, "state": f"broken: {error}"}
     config = _mapping(about.get("config"))
     model, target = config.get("model"), about.get("target") or config.get("target")
-    model = model.get("name") if isinstance(model, dict) else model
+    model = about.get("model") or (model.get("name") if isinstance(model, dict) else model)
     scored = [m for m in _nested(about.get("metrics")) if "naive" in m]
     metrics = scored[-1] if scored else {}  # test comes after validation
     mine = metrics.get(str(model)) or next((v for k, v in metrics.items() if "naive" not in k), None)

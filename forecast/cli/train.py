@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.errors import ConfigError
+
 from ._shared import DataArgument, Folder, Json, Quiet, judgement, parse_settings, say, show_json
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def train(
         Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")
     ] = None,
     save: Annotated[bool, typer.Option(help="Save a bundle.")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was killed, to the same weights.")
+    ] = False,
     folder: Folder = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -71,6 +76,7 @@ def train(
     from pipelines.sources import name_of
 
     from ..config import merge, read_config
+    from ..stopping import stoppable
 
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}
     given: dict[str, Any] = {
@@ -107,7 +113,12 @@ def train(
             },
             change,
         )
-    forecaster, path, scores = trained(data, settings, name or name_of(data), save, folder, quiet)
+    if resume and not save:
+        raise ConfigError(
+            "`--resume` goes on with a training whose bundle is saved. Received: --no-save. Leave one out."
+        )
+    with stoppable("Give the same command with --resume: it goes on with what is kept."):
+        forecaster, path, scores = trained(data, settings, name or name_of(data), save, folder, quiet, resume)
     if as_json:
         show_json(summary(forecaster, path, scores))
     else:
@@ -115,17 +126,24 @@ def train(
 
 
 def trained(
-    data: str, settings: dict[str, Any], name: str, save: bool, folder: Path | None, quiet: bool
+    data: str,
+    settings: dict[str, Any],
+    name: str,
+    save: bool,
+    folder: Path | None,
+    quiet: bool,
+    resume: bool = False,
 ) -> "tuple[Forecaster, Path | None, Scores | None]":
     """Fits, saves where it is asked to, and scores."""
     from ..bundle import check_place
     from ..config import ForecastConfig
     from ..forecaster import Forecaster
+    from ..resuming import place
 
     forecaster = Forecaster(config=ForecastConfig(**settings))
     if save:
         check_place(name, folder)  # before the training, rather than after
-    forecaster.fit(data, quiet=quiet)
+    forecaster.fit(data, quiet=quiet, keep=place(name, folder) if save else None, resume=resume)
     path = forecaster.save(name, folder) if save else None
     return forecaster, path, forecaster.evaluate() if forecaster.splits_.count("test") else None
 
@@ -142,7 +160,7 @@ def summary(forecaster: "Forecaster", path: Path | None, scores: "Scores | None"
     run = forecaster.run_
     return {
         "bundle": path,
-        "model": forecaster.config.model.name,
+        "model": forecaster.config.label,
         "target": list(forecaster.target),
         "seed": forecaster.config.seed,
         "epochs": len(run.history) - 1 if run else 0,

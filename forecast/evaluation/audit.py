@@ -154,7 +154,7 @@ def audit(
     checks = [check for name, part in parts for check in _tried(name, part, trial)]
     panel = forecaster.panel_ if data is None else trial.forecaster.panel_
     about = {"series": len(trial.panel.ids), "of_series": len(panel.ids), "rows": len(trial.panel)}
-    return Audit(tuple(checks), forecaster.config.model.name, about | {"cutoffs": cutoffs, "seed": seed})
+    return Audit(tuple(checks), forecaster.config.label, about | {"cutoffs": cutoffs, "seed": seed})
 
 
 def _tried(name: str, part: Callable[[Trial], Check | list[Check]], trial: Trial) -> Iterable[Check]:

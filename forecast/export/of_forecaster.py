@@ -253,7 +253,7 @@ def _about(model: Forecaster, series: str | None, seen: np.ndarray) -> dict[str,
     bundle = {name: manifest[name] for name in ("name", "version", "digest")} if manifest else None
     return {
         "name": f"{bundle['name']}/{bundle['version']}" if bundle else "",
-        "model": config.model.name,
+        "model": config.label,
         "bundle": bundle,
         "lookback": config.lookback,
         "gap": config.gap,

@@ -174,6 +174,7 @@ def inspect(
     series: str | None = None,
     cutoff: Any = None,
     layer: str | None = None,
+    member: int = 1,
 ) -> Inspection:
     """Returns what happens inside a recurrent layer over one window.
 
@@ -184,6 +185,7 @@ def inspect(
         cutoff: Stamp of the window's last row, by default the last row that ends a complete window.
         layer: Name of a recurrent layer, by default the first of the network. Of a layer that reads both ways, the
             one that reads forwards is looked into.
+        member: Which network of an ensemble, from 1.
 
     Raises:
         NotFitted: There is no trained network, or there are no rows yet.
@@ -201,17 +203,20 @@ def inspect(
         >>> seen.gates["forget gate"].shape
         (20, 64)
     """
-    pipeline, network, config = forecaster.pipeline_, forecaster.network_, forecaster.config
+    pipeline, config = forecaster.pipeline_, forecaster.config
     panel = forecaster.panel_ if data is None else forecaster.attach(data).panel_
     s = 0 if series is None else picked.series_number(panel, series)
     one = panel.take([s])
-    from ..models._shell import core_of, input_names
+    from ..ensembles import member_core
+    from ..models._shell import input_names
     from ..training.data import feed
 
-    core = core_of(network, config.normalize)
+    core = member_core(forecaster.network_, config, member)
+    config = config.members()[member - 1]
     names, found = _chosen(core, layer, config.model.name)
-    row = _last_row(pipeline, one, cutoff)
-    given = feed(_normalised(_window(pipeline, one, row), config.normalize, pipeline.levels_), input_names(core))
+    row, lookback = _last_row(pipeline, one, cutoff), config.lookback
+    inputs = _window(pipeline, one, row, lookback)
+    given = feed(_normalised(inputs, config.normalize, pipeline.levels_), input_names(core))
     sequence, said, starts = _seen(core, found, given)
     if np.isnan(sequence).any():
         raise DataError(
@@ -226,7 +231,6 @@ def inspect(
             f"Received: layer {found.name!r}, which gives others; it may be masked, stateful, or of a class of its "
             "own. Choose another layer, or a plain one."
         )
-    lookback = pipeline.spec.window.lookback
     steps = _steps(core, found, given, len(sequence), lookback)
     backwards = bool(getattr(one_way(found), "go_backwards", False))
     window = slice(row + 1 - lookback, row + 1)
@@ -339,9 +343,9 @@ def _last_row(pipeline: DataPipeline, one: Panel, cutoff: Any) -> int:
     return int(ends[np.searchsorted(ds, wanted)])
 
 
-def _window(pipeline: DataPipeline, one: Panel, row: int) -> dict[str, np.ndarray]:
+def _window(pipeline: DataPipeline, one: Panel, row: int, lookback: int) -> dict[str, np.ndarray]:
     """Returns the inputs of one window, as for a forecast from there; covariates that nobody knows ahead are NaN."""
-    spec = pipeline.spec.window
+    spec = pipeline.spec.window.replace(lookback=lookback)
     ahead, _ = one.extend(spec.gap + spec.horizon)
     rows = pipeline.transform(ahead, known_until=np.array([row + 1]))
     rows.known[len(one) :, : len(pipeline.spec.known)] = np.nan  # the calendar is known, and these are no values

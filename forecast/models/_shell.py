@@ -77,11 +77,21 @@ def _beside(values: keras.KerasTensor, shapes: Shapes) -> keras.KerasTensor:
 
 
 def core_of(model: keras.Model, normalize: str) -> keras.Model:
-    """Returns the core inside of what `wrap` made."""
+    """Returns the core inside of what `wrap` made.
+
+    Raises:
+        ConfigError: There are several: an ensemble whose members normalise their windows each in its own way.
+    """
     if normalize == "none" and input_names(model) == ("past",):
         return model
-    (core,) = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    return core
+    cores = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if len(cores) > 1:
+        raise ConfigError(
+            f"One shell can be taken off where all networks share it. Received: an ensemble of {len(cores)} that "
+            "normalise their windows in different ways. Train its members with the same `normalize`, and for "
+            "'mean_std' with the same lookback."
+        )
+    return cores[0]
 
 
 def input_names(model: keras.Model) -> tuple[str, ...]:

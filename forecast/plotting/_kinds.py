@@ -77,7 +77,7 @@ def _draw_forecast(
         forecaster.predict(steps, rows, future),
         series=series,
         target=target,
-        model=forecaster.config.model.name,
+        model=forecaster.config.label,
         unit=forecaster.unit_,
         past=past,
         ax=ax,

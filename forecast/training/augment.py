@@ -51,7 +51,7 @@ def augment(
     ahead = 0 if known is None else known.shape[2]
     K = answers[0].shape[2]
     if spec.slicing:
-        rates = 1 - spec.slicing * random.random(N)  # of time
+        rates = 1 - spec.slicing * np.asarray(random.random(N))  # of time
         now = np.zeros((N, 1, K), past.dtype) if relative else past[:, -1:, :K]
         answers = [_stretched(np.concatenate([now, y], axis=1), rates, 0)[:, 1:] for y in answers]
         past = _stretched(past, rates, L - 1)
@@ -62,8 +62,8 @@ def augment(
         touched = np.concatenate([levels[: F - ahead], np.zeros(ahead, bool)])
         last = past[:, -1:]
         past = np.where(touched, last + (past - last) * factor, past)
-        now = 0.0 if relative else last[:, :, :K]
-        answers = [now + (y - now) * factor for y in answers]
+        base = np.zeros((), past.dtype) if relative else last[:, :, :K]
+        answers = [base + (y - base) * factor for y in answers]
     if spec.jitter:
         noise = random.standard_normal((N, L, F - ahead)).astype(past.dtype)
         deviation = past[:, :, : F - ahead].std(axis=1, keepdims=True)

@@ -97,8 +97,8 @@ def put(state: State, name: str, variables: list[Any]) -> None:
     values = arrays(state, name)
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise BundleError(
-            f"A training goes on with the network it began with. Received: a state of another one ({len(values)} arrays "
-            f"called {name}, not {len(variables)} of the same shapes). Start anew, without `resume`."
+            f"A training goes on with the network it began with. Received: a state of another one, {len(values)} "
+            f"arrays called {name}, not {len(variables)} of the same shapes. Start anew, without `resume`."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

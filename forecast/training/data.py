@@ -10,7 +10,7 @@ in memory.
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Extras:
         scales: The naive error of each series `(S, K)`, for a loss in units of series.
     """
 
-    augment: AugmentSpec = AugmentSpec()
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
     forced: Callable[[int], float] | None = None
     softened: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     scales: np.ndarray | None = None

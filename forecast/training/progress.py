@@ -35,7 +35,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a sentence."""
-        if not self.quiet:
+        if text and not self.quiet:
             print(text, file=self.stream, flush=True)
 
     def begin(self, epochs: int, steps: int, done: int = 0) -> None:
