@@ -1,6 +1,7 @@
 """Imports Keras on TensorFlow, without the chatter that TensorFlow writes to standard error while it starts."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -41,6 +42,28 @@ def load_keras() -> ModuleType:
             "KERAS_BACKEND=tensorflow before Python starts, or leave it unset."
         )
     return keras
+
+
+@contextlib.contextmanager
+def forgetting() -> Iterator[None]:
+    """Lets go, at the end, of all networks that were trained meanwhile and that nobody holds, for work in a long loop.
+
+    TensorFlow remembers the gradient of every custom operation by a name of its own, and with it the graph in which it
+    was traced, as long as the process lives: some ten MiB a training. `keras.utils.clear_session` does not touch these,
+    and would take the caller's global settings with it.
+    """
+    load_keras()
+    from tensorflow.python.framework import ops
+
+    known: dict[str, object] = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    before = set(known)
+    try:
+        yield
+    finally:
+        for name in set(known) - before:
+            if name.startswith("CustomGradient-"):
+                del known[name]
+        gc.collect()
 
 
 def _telling(record: logging.LogRecord) -> bool:

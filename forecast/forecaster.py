@@ -308,7 +308,8 @@ class Forecaster:
         """Draws a picture, by default the last forecast beside what happened; returns matplotlib Axes.
 
         Args:
-            kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals", "coverage" or "inside".
+            kind: "forecast", "fit", "history", "gradients", "error_by_step", "splits", "moves", "intervals", "coverage"
+                or "inside".
             data: Rows to draw, by default those of `fit`.
             options: Such as `series="AAPL"`; see `forecast.plotting`.
         """

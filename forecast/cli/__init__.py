@@ -28,6 +28,7 @@ from . import (
     sources,
     stock,
     train,
+    tune,
 )
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app = typer.Typer(
 for module in (
     quickstart,
     train,
+    tune,
     predict,
     evaluate,
     backtest,

@@ -109,6 +109,31 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return result
 
 
+def gathered(config: Path | None, pairs: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a file, those of `--set` over them, and those of options over both.
+
+    Args:
+        config: A YAML file.
+        pairs: What `--set` took.
+        given: Settings of options; None and [] where an option was not given.
+    """
+    from ..config import merge, read_config
+
+    settings = read_config(config) if config else {}
+    for change in (
+        parse_settings(pairs or []),
+        {key: value for key, value in given.items() if value not in (None, [])},
+    ):
+        settings = merge(
+            {
+                key: {"name": value} if key == "model" and isinstance(value, str) else value
+                for key, value in settings.items()
+            },
+            change,
+        )
+    return settings
+
+
 def parse_levels(text: str | None) -> list[float] | None:
     """Returns the levels in "80,95"; None where nothing is given.
 

@@ -14,7 +14,9 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", "-k", help="forecast, fit, history, error_by_step, splits, moves, intervals, coverage or inside."
+            "--kind",
+            "-k",
+            help="forecast, fit, history, gradients, error_by_step, splits, moves, intervals, coverage or inside.",
         ),
     ] = "forecast",
     series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,

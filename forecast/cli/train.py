@@ -7,7 +7,7 @@ import typer
 
 from pipelines.errors import ConfigError
 
-from ._shared import DataArgument, Folder, Json, Quiet, judgement, parse_settings, say, show_json
+from ._shared import DataArgument, Folder, Json, Quiet, gathered, judgement, parse_settings, say, show_json
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
@@ -75,7 +75,6 @@ def train(
     """
     from pipelines.sources import name_of
 
-    from ..config import merge, read_config
     from ..stopping import stoppable
 
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}
@@ -101,18 +100,7 @@ def train(
         "training": {key: value for key, value in training.items() if value is not None} or None,
         "seed": seed,
     }
-    settings = read_config(config) if config else {}
-    for change in (
-        parse_settings(setting or []),
-        {key: value for key, value in given.items() if value not in (None, [])},
-    ):
-        settings = merge(
-            {
-                key: {"name": value} if key == "model" and isinstance(value, str) else value
-                for key, value in settings.items()
-            },
-            change,
-        )
+    settings = gathered(config, setting, given)
     if resume and not save:
         raise ConfigError(
             "`--resume` goes on with a training whose bundle is saved. Received: --no-save. Leave one out."

@@ -11,6 +11,7 @@
     draw(forecaster, "inside")         gates and states of a recurrent layer over one window, attention weights
     plot_realised(accuracy)            what the published forecasts of a job were worth
     plot_parity(y_keras, y_file)       an exported file beside the network that it came from
+    plot_trials(tuned)                 errors of a tuning's trials; `plot_searched` by the values that they tried
 
 Each function takes an `ax` to draw on and returns matplotlib Axes; `ax.figure.savefig("picture.png")` keeps it. Truth
 is black, the model blue, the naive forecast dashed grey, in every picture; a missing value is a gap. No display is
@@ -35,11 +36,13 @@ from ..evaluation.intervals import level_name
 from ..evaluation.moves import checked_step
 from . import _picked as picked
 from . import _style as style
-from ._diagnostics import plot_error_by_step, plot_history, plot_splits
+from ._diagnostics import plot_error_by_step, plot_splits
 from ._inside import plot_inside, write_inside
 from ._moves import plot_coverage, plot_intervals, plot_moves
 from ._parity import parity_png, plot_parity
 from ._realised import plot_realised
+from ._training import plot_gradients, plot_history
+from ._trials import plot_searched, plot_trials, write_trials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,14 +60,18 @@ __all__ = [
     "plot_fit",
     "plot_forecast",
     "plot_future",
+    "plot_gradients",
     "plot_history",
     "plot_inside",
     "plot_intervals",
     "plot_moves",
     "plot_parity",
     "plot_realised",
+    "plot_searched",
     "plot_splits",
+    "plot_trials",
     "write_inside",
+    "write_trials",
 ]
 
 

@@ -1,6 +1,5 @@
-"""Pictures of what lies beside a forecast: how training went, how errors grow with the step, how rows are cut.
+"""Pictures of what lies beside a forecast: how errors grow with the step, how rows are cut.
 
-    plot_history         loss by epoch
     plot_error_by_step   MAE by step of the horizon, beside naive
     plot_splits          a series with its parts shaded
 
@@ -9,10 +8,9 @@ They belong to `forecast/plotting.py`, which says what all pictures share.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipelines.panel import Panel
 from pipelines.splits import PARTS, Splits
@@ -24,67 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..evaluation.backtest import Backtest
-
-
-def plot_history(history: pd.DataFrame, best_epoch: int, *, loss: str = "", ax: Axes | None = None) -> Axes:
-    """Draws the loss on training and validation windows by epoch, and marks the epoch whose weights were kept.
-
-    Epoch 0 is the untrained network: its validation loss is the level line that training must get below. Where losses
-    range over more than a factor of 20, the axis is logarithmic.
-
-    Args:
-        history: Columns `epoch, loss, val_loss`, one row an epoch.
-        best_epoch: The epoch whose weights were kept.
-        loss: Name of the loss, such as "mse".
-        ax: Where to draw; by default a new figure.
-
-    Example:
-        >>> history = pd.DataFrame({"epoch": [0, 1, 2], "loss": [np.nan, 0.5, 0.4], "val_loss": [0.9, 0.6, 0.7]})
-        >>> print(plot_history(history, best_epoch=1, loss="mse").get_title())
-        Loss by epoch; the weights of epoch 1 were kept
-        validation loss 0.6000, untrained 0.9000
-    """
-    epochs = history["epoch"].to_numpy(int)
-    losses = {name: history[name].to_numpy(float) for name in ("loss", "val_loss")}
-    untrained = losses["val_loss"][epochs == 0]
-    best = losses["val_loss"][epochs == best_epoch]
-
-    ax = style.axes(ax)
-    if len(untrained):
-        style.line(ax, epochs[[0, -1]], np.repeat(untrained[0], 2), label="untrained network", **style.NAIVE_LINE)
-    style.line(ax, epochs, losses["loss"], style.FITTED, "training loss", points=True)
-    style.line(ax, epochs, losses["val_loss"], style.MODEL, "validation loss", points=True)
-    if len(best):
-        look: dict[str, Any] = {
-            "linestyle": "",
-            "marker": "D",
-            "markersize": 9,
-            "markerfacecolor": "none",
-            "markeredgewidth": 2,
-        }
-        ax.plot([best_epoch], best, color=style.OTHER, label=f"best epoch, {best_epoch}", zorder=3, **look)
-    every = np.concatenate(list(losses.values()))
-    every = every[np.isfinite(every)]
-    wide = len(every) > 0 and every.min() > 0 and every.max() > 20 * every.min()
-    levels = [
-        f"{name} {picked.number(float(v[0]))}"
-        for name, v in (("validation loss", best), ("untrained", untrained))
-        if len(v)
-    ]
-    kept = f"the weights of epoch {best_epoch} were kept" if best_epoch else "training never beat the untrained network"
-    if wide:
-        from matplotlib.ticker import LogLocator, NullLocator
-
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if every.max() < 1000 * every.min() else (1,)))
-        ax.yaxis.set_minor_locator(NullLocator())
-    return style.finish(
-        ax,
-        epochs,
-        title=(f"Loss by epoch; {kept}", ", ".join(levels)),
-        xlabel="epoch",
-        ylabel=f"{loss or 'loss'} of scaled values{', log scale' if wide else ''}",
-    )
 
 
 def plot_error_by_step(backtest: Backtest, *, target: str | None = None, ax: Axes | None = None) -> Axes:
@@ -150,6 +87,7 @@ def plot_splits(
         UnknownName: There is no such series or column.
 
     Example:
+        >>> import pandas as pd
         >>> from pipelines.splits import SplitSpec, split
         >>> panel = Panel.from_frame(pd.DataFrame({"y": np.arange(10.0)}))
         >>> splits = split(panel, SplitSpec(calibration=0))

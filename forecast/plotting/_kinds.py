@@ -113,6 +113,17 @@ def _draw_history(forecaster: Forecaster, ax: Axes | None = None) -> Axes:
     return plotting.plot_history(run.history, run.best_epoch, loss=forecaster.config.loss, ax=ax)
 
 
+def _draw_gradients(forecaster: Forecaster, ax: Axes | None = None) -> Axes:
+    run = forecaster.run_
+    if run is None:
+        raise NotFitted("Only a forecaster that was trained here has gradients. Call fit(data) first.")
+    if run.gradients is None:
+        raise ConfigError(
+            "Gradients are drawn where a training watched them. Received: none. Fit with training.monitor=true."
+        )
+    return plotting.plot_gradients(run.gradients, ax=ax)
+
+
 def _draw_error_by_step(
     forecaster: Forecaster,
     part: str = "test",
@@ -213,6 +224,7 @@ _KINDS: dict[str, Callable[..., Axes]] = {
     "forecast": _draw_forecast,
     "fit": _draw_fit,
     "history": _draw_history,
+    "gradients": _draw_gradients,
     "error_by_step": _draw_error_by_step,
     "splits": _draw_splits,
     "moves": _draw_moves,

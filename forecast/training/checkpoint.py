@@ -72,7 +72,7 @@ class Checkpoint:
 def _read(path: Path) -> State | None:
     """Returns what is in a file; None where it is not there, or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}  # reading compares checksums
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

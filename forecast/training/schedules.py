@@ -96,7 +96,7 @@ def optimizer(spec: TrainingSpec, batches: int) -> Adam:
     """Returns the optimizer of a run."""
     averaged = {} if spec.average is None else {"use_ema": True, "ema_momentum": spec.average}
     rate = Schedule(spec, batches)
-    return Adam(rate, clipnorm=spec.clip_norm, clipvalue=spec.clip_value, **averaged)
+    return Adam(rate, global_clipnorm=spec.clip_norm, clipvalue=spec.clip_value, **averaged)
 
 
 def rate_now(optimizer: Any) -> float:

@@ -92,7 +92,8 @@ class TrainingSpec(Spec):
             mean of both, in units of each series, for many series of different size; "pinball" for a network of
             quantiles, which is what "auto" chooses there, and "mse" elsewhere.
         patience: Epochs without a better validation loss until training stops; the best weights come back.
-        clip_norm: Gradients are scaled down to this norm; off where not given.
+        clip_norm: The gradient of all weights is scaled down to this norm (Pascanu et al. 2013,
+            https://arxiv.org/abs/1211.5063); off where not given.
         clip_value: Each gradient is clipped to this size; off where not given.
         average: Forecast with a moving average of the weights, of which each step keeps this share (Polyak and
             Juditsky 1992, https://doi.org/10.1137/0330046); off where not given.

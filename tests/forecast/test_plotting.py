@@ -15,7 +15,7 @@ import forecast
 from forecast import plotting
 from forecast.evaluation.backtest import Backtest
 from forecast.evaluation.bands import Bands
-from forecast.plotting import _diagnostics, _style
+from forecast.plotting import _diagnostics, _style, _training
 from forecast.plotting._kinds import _KINDS
 from pipelines.errors import ConfigError, DataError, NotFitted, UnknownName
 from pipelines.panel import Panel
@@ -568,7 +568,7 @@ def test_importing_the_pictures_loads_neither_matplotlib_nor_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("module", [plotting, _diagnostics])
+@pytest.mark.parametrize("module", [plotting, _diagnostics, _training])
 def test_the_examples_run(module):
     assert doctest.testmod(module).failed == 0
 
@@ -593,7 +593,7 @@ def test_a_trained_forecaster_draws_every_kind():
     days = pd.date_range("2024-01-01", periods=70, freq="D")
     walk = np.random.default_rng(0).normal(size=(2, 70)).cumsum(axis=1)
     frames = [pd.DataFrame({"unique_id": f"s{i}", "ds": days, "y": walk[i]}) for i in range(2)]
-    model = forecast.Forecaster(lookback=5, horizon=2, unit="points", training={"epochs": 1})
+    model = forecast.Forecaster(lookback=5, horizon=2, unit="points", training={"epochs": 1, "monitor": True})
     model.fit(pd.concat(frames), quiet=True)
 
     frame = model.backtest().frame().query("unique_id == 's1'")

@@ -134,7 +134,7 @@ def test_other_errors_in_training_are_not_swallowed():
         fit(dense(), batches(), validation(), TrainingSpec(epochs=2), Fails(1))
 
 
-@pytest.mark.parametrize(("setting", "attribute"), [("clip_norm", "clipnorm"), ("clip_value", "clipvalue")])
+@pytest.mark.parametrize(("setting", "attribute"), [("clip_norm", "global_clipnorm"), ("clip_value", "clipvalue")])
 def test_clipping_and_the_learning_rate_reach_the_optimizer(setting, attribute):
     model = dense()
     fit(model, batches(16), validation(), TrainingSpec(epochs=1, learning_rate=0.02, **{setting: 0.25}), QUIET)
