@@ -154,7 +154,7 @@ def fit(
         training_windows(pipeline, rows, splits, report),
         validation_windows(pipeline, rows, splits),
         season_lengths(panel, config.season_length)[0],
-        naive_errors(panel, splits, config),
+        naive_errors(panel, splits, config) if any(one.loss in PER_SERIES for one in config.members()) else None,
     )
     calibration = calibration_windows(pipeline, rows, splits)
     progress.say(str(report))
@@ -194,21 +194,21 @@ def learned(
         if len(members) > 1:
             progress.say(f"network {number}/{len(members)}: {one.model.name}, seed {one.seed}")
         checkpoint = None if kept is None else kept(f"network-{number}")
-        runs.append(_train(member, size, lesson, one, progress, own, checkpoint, watch))
+        runs.append(train_network(member, size, lesson, one, progress, own, checkpoint, watch))
     return Fitted(lesson.pipeline, network, None, runs[0], config.quantiles)
 
 
-def _train(
+def train_network(
     network: keras.Model,
     shapes: Shapes,
     lesson: Lesson,
     config: ForecastConfig,
     progress: Progress,
-    own: keras.Model | None,
-    checkpoint: Checkpoint | None,
-    watch: Callable[[int, Fitted], None] | None,
+    own: keras.Model | None = None,
+    checkpoint: Checkpoint | None = None,
+    watch: Callable[[int, Fitted], None] | None = None,
 ) -> TrainingRun:
-    """Trains one network in place."""
+    """Trains one network in place; see `fit`."""
     from .training.data import Batches, Extras
     from .training.fit import fit as train
     from .training.losses import make
@@ -253,10 +253,8 @@ def _states(network: keras.Model, config: ForecastConfig, lesson: Lesson, index:
     return states(network, config.normalize, lesson.pipeline.levels_, inputs)
 
 
-def naive_errors(panel: Panel, splits: Splits, config: ForecastConfig) -> np.ndarray | None:
-    """Returns the naive error of each series in training rows `(S, K)`, above zero; None where no loss asks for it."""
-    if not any(one.loss in PER_SERIES for one in config.members()):
-        return None
+def naive_errors(panel: Panel, splits: Splits, config: ForecastConfig) -> np.ndarray:
+    """Returns what the naive forecast misses each series by in training rows `(S, K)`, above zero."""
     first, end = splits.rows("train")
     S = len(panel.ids)
     every = WindowIndex(np.zeros(S, np.int64), np.arange(S), config.window)
@@ -329,7 +327,8 @@ def taught(
     from .models import registry
     from .models._shell import core_of, wrap
 
-    module: Any = None if config.model.name == "own" else registry.load(config.model.name)
+    alone = config.model.name != "own" and config.ensemble is None
+    module: Any = registry.load(config.model.name) if alone else None
     if not hasattr(module, "taught"):
         return network, None
     options = module.Options(**config.model.options)

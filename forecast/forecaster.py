@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from .export.output import ExportReport
     from .training.fit import TrainingRun
+    from .updating import Updated
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ class Forecaster:
         self.unit_ = self.config.unit
         self.path_: Path | None = None  # of the bundle that holds this very network
         self.manifest_: dict[str, Any] = {}
+        self.lineage_: tuple[dict[str, Any], ...] = ()  # what became of the weights since they were trained
         self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
 
     # --- fit ----------------------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ class Forecaster:
         self.config, self.source_, self.report_ = config, prepared.source, report
         self._panel, self._splits, self._fitted = panel, splits, fitted
         self.unit_, self.dated_ = config.unit or panel.unit, remembered(panel)
-        self.path_, self.manifest_, self._unfinished = None, {}, unfinished
+        self.path_, self.manifest_, self._unfinished, self.lineage_ = None, {}, unfinished, ()
         if config.known and "known" not in fitted.inputs:
             progress.say(
                 f"Model {config.label!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
@@ -301,6 +303,27 @@ class Forecaster:
                 "holds a trained one. Make Forecaster(model=your_model) and fit it, or choose refit='never'."
             )
         return self.config.replace(target=self.target)
+
+    # --- learn on ---------------------------------------------------------------------------------------------------
+
+    def update(self, data: Data, **options: Any) -> Updated:
+        """Learns a little from rows that came since, and keeps that only where it forecasts better.
+
+        Returns what became of it, with the better forecaster in `.forecaster`; this one stays as it is.
+
+        Args:
+            data: All rows up to now, or the new ones and enough before them.
+            options: Such as `epochs=3`, `guard=20`; see `forecast.updating.update`.
+        """
+        from .updating import update
+
+        return update(self, data, **options)
+
+    def fine_tune(self, series: str | Sequence[str], data: Data | None = None, **options: Any) -> Updated:
+        """Makes a forecaster of many series better at one, or a few; see `forecast.updating.fine_tune`."""
+        from .updating import fine_tune
+
+        return fine_tune(self, series, data, **options)
 
     # --- show and keep ------------------------------------------------------------------------------------------
 

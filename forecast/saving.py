@@ -25,6 +25,7 @@ from .config import ForecastConfig
 from .fitting import Fitted
 from .selection import training_windows
 from .uncertainty import Intervals
+from .updating import until
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
@@ -64,6 +65,7 @@ def load(
     forecaster.unit_ = manifest["unit"]
     forecaster.dated_ = manifest.get("dated", {})
     forecaster.source_ = manifest["data"]["source"]
+    forecaster.lineage_ = tuple(manifest.get("lineage", ()))
     return forecaster
 
 
@@ -142,12 +144,14 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
             "rows": len(panel),
             "first": str(panel.stamp(int(panel.ds.min()))),
             "last": str(panel.stamp(int(panel.ds.max()))),
+            "until": until(panel),
             "calendars": sorted({calendar.code for calendar in panel.calendars}),
         },
         "dated": forecaster.dated_,
         "split": {"starts": splits.starts, "tails": splits.tails, "parts": splits.describe(panel)},
         "cleaning": report.to_dict(),
         "training": _training(forecaster),
+        "lineage": list(forecaster.lineage_),
         "metrics": metrics,
         "verdict": verdict,
         "notes": notes,

@@ -29,6 +29,7 @@ from . import (
     stock,
     train,
     tune,
+    update,
 )
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ for module in (
     quickstart,
     train,
     tune,
+    update,
     predict,
     evaluate,
     backtest,
