@@ -2,10 +2,10 @@
 
     python benchmarks/craft.py --only goog --seeds 3
 
-    traffic   hourly motorway traffic, lookback 72, horizon 24, batches of 128 windows, at most 12 epochs
+    traffic   hourly motorway traffic, lookback 72, horizon 24, batches of 128 windows, Adam at 0.003, at most 15 epochs
     goog      sample:goog, daily closes, lookback 60, horizon 5, at most 40 epochs
 
-The plain recipe is an LSTM of 64 units with Adam at 0.001, mean squared error and early stopping. Each row changes one
+The plain recipe is an LSTM of 64 units with Adam (at 0.001 for goog), mean squared error and early stopping. Each row changes one
 thing. `MAE / plain` is the test MAE over that of the plain recipe with the same seed, the median of all seeds first:
 below 1 the option helped. An option was chosen for the table, not its value: nothing was tuned, on any part.
 """
@@ -24,7 +24,7 @@ SETS: dict[str, dict[str, Any]] = {
         "target": "traffic_volume",
         "lookback": 72,
         "horizon": 24,
-        "training": {"epochs": 12, "batch_size": 128},
+        "training": {"epochs": 15, "batch_size": 128, "learning_rate": 0.003},
     },
     "goog": {"target": "Close", "lookback": 60, "horizon": 5, "training": {"epochs": 40}},
 }

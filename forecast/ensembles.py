@@ -17,17 +17,25 @@ https://doi.org/10.1016/j.ijforecast.2019.04.014, on how combinations fare.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipelines.errors import ConfigError
+from pipelines.pipeline import DataPipeline
+
+from .evaluation.beside import season_lengths
+from .fitting import Fitted, calibrated, shapes_of
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
     from .config import ForecastConfig
+    from .forecaster import Forecaster
     from .models import Shapes
+    from .prepare import Data
 
 PREFIX = "network_"
 
@@ -48,6 +56,116 @@ def combined(networks: Sequence[keras.Model], config: ForecastConfig, shapes: Sh
         return _joined(networks, shapes, how)
     core = _joined([core_of(one, config.normalize) for one in networks], shapes, how)
     return wrap(core, shapes, config.members()[0].normalize, levels, put_back=config.predict == "level")
+
+
+def ensemble_of(forecasters: Sequence[Forecaster], combine: str = "median", data: Data | None = None) -> Forecaster:
+    """Returns fitted forecasters as one, whose intervals are learned anew.
+
+    Args:
+        forecasters: At least two, trained on the same rows to forecast the same; models, lookbacks, normalisation,
+            seeds and training may differ.
+        combine: "median" or "mean" of what they answer.
+        data: Rows, by default those of the first one's `fit`.
+
+    Raises:
+        ConfigError: They do not forecast the same, or learned their scaling from other rows.
+        NotFitted: One is not trained, or there are no rows.
+
+    Example:
+        >>> import forecast
+        >>> rows = forecast.load("sample:goog")
+        >>> few = {"target": "Close", "training": {"epochs": 1}}
+        >>> models = [forecast.Forecaster(name, **few).fit(rows, quiet=True) for name in ("lstm", "gru")]
+        >>> ensemble_of(models).config.label
+        'ensemble'
+    """
+    from ._keras import load_keras
+
+    keras = load_keras()
+    from .training.progress import Progress
+
+    if len(forecasters) < 2:
+        raise ConfigError(f"An ensemble must have at least two members. Received: {len(forecasters)}. Give more.")
+    _refuse_others(forecasters)
+    widest = max(forecasters, key=lambda one: one.config.lookback)
+    members = [
+        {
+            "model": one.config.model.model_dump(),
+            "lookback": one.config.lookback,
+            "normalize": one.config.normalize,
+            "training": one.config.training.model_dump(),
+            "seed": one.config.seed,
+        }
+        for one in forecasters
+    ]
+    first = forecasters[0]
+    config = widest.config.replace(
+        ensemble={"members": members, "combine": combine}, normalize=first.config.normalize, target=first.target
+    )
+    networks = []
+    for one in forecasters:
+        copied = keras.models.clone_model(one.network_)
+        copied.set_weights(one.network_.get_weights())
+        networks.append(copied)
+    result = copy.copy(widest if data is None else widest.attach(data))
+    panel, splits, pipeline = first.panel_ if data is None else result.panel_, result.splits_, widest.pipeline_
+    for place, one in enumerate(forecasters, 1):
+        if not np.array_equal(one._split(panel).bounds, splits.bounds):
+            raise ConfigError(_OTHER_ROWS.format("split", place))
+    shapes = shapes_of(pipeline, config, season_lengths(panel, config.season_length)[0])
+    network = combined(networks, config, shapes, pipeline.levels_)
+    fitted = Fitted(pipeline, network, None, None, config.quantiles)
+    rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
+    result.config, result._panel, result.own = config, panel, first.own
+    result._fitted = calibrated(fitted, rows, splits, Progress(quiet=True))
+    result.path_, result.manifest_, result._unfinished, result.lineage_ = None, {}, None, ()
+    return result
+
+
+_OTHER_ROWS = (
+    "Members of an ensemble share one split and one scaling, learned from the same training rows. Received: another {} "
+    "in member {}. Train them on the same rows with the same `split`."
+)
+SAME = ("horizon", "gap", "predict", "past", "known", "static", "features", "quantiles", "bounds", "scaling")
+
+
+def _refuse_others(forecasters: Sequence[Forecaster]) -> None:
+    """Raises ConfigError where forecasters do not forecast the same from the same numbers."""
+    first = forecasters[0]
+    for place, one in enumerate(forecasters, 1):
+        if one.config.ensemble is not None:
+            raise ConfigError(
+                f"Members of an ensemble are single networks. Received: an ensemble as member {place}. Give its "
+                "members instead."
+            )
+        differ = [name for name in SAME if getattr(one.config, name) != getattr(first.config, name)]
+        differ += ["target"] if one.target != first.target else []
+        if differ:
+            said = ", ".join(
+                f"{name} {_told(getattr(first.config, name))} and {_told(getattr(one.config, name))}" for name in differ
+            )
+            raise ConfigError(
+                f"Members of an ensemble forecast the same. Received: {said} in the first and member {place}. Train "
+                "them with the same settings but model, lookback, normalize, training and seed."
+            )
+        if not _same_numbers(first.pipeline_, one.pipeline_):
+            raise ConfigError(_OTHER_ROWS.format("scaling", place))
+
+
+def _same_numbers(a: DataPipeline, b: DataPipeline) -> bool:
+    """Returns whether two pipelines scale alike."""
+    if a.ids_ != b.ids_ or a.inputs_ != b.inputs_ or a.scaler_ is None or b.scaler_ is None:
+        return False
+    pairs: list[tuple[Any, Any]] = [
+        (a.scaler_.factor_, b.scaler_.factor_),
+        (a.scaler_.shift_, b.scaler_.shift_),
+    ]
+    pairs += [(a.sigma_[name], b.sigma_[name]) for name in a.sigma_ if name in b.sigma_]
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+def _told(value: Any) -> str:
+    return str(value.model_dump()) if hasattr(value, "model_dump") else repr(value)
 
 
 def shares_shell(config: ForecastConfig) -> bool:

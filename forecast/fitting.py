@@ -156,16 +156,22 @@ def fit(
         season_lengths(panel, config.season_length)[0],
         naive_errors(panel, splits, config) if any(one.loss in PER_SERIES for one in config.members()) else None,
     )
-    calibration = calibration_windows(pipeline, rows, splits)
     progress.say(str(report))
-    if splits.count("calibration") and not len(calibration):
-        progress.say(uncalibrated(pipeline, splits))
     bare = learned(lesson, config, progress, own=own, start=start, kept=kept, watch=watch)
+    return calibrated(bare, rows, splits, progress)
+
+
+def calibrated(fitted: Fitted, rows: Rows, splits: Splits, progress: Progress) -> Fitted:
+    """Returns it with intervals, learned from one forecast of the calibration part, where that holds a window."""
+    pipeline = fitted.pipeline
+    calibration = calibration_windows(pipeline, rows, splits)
     if not len(calibration):
-        return bare
-    intervals = calibrate(bare.predict, pipeline, rows, calibration, splits)
+        if splits.count("calibration"):
+            progress.say(uncalibrated(pipeline, splits))
+        return fitted
+    intervals = calibrate(fitted.predict, pipeline, rows, calibration, splits)
     progress.say(str(intervals))
-    return replace(bare, intervals=intervals)
+    return replace(fitted, intervals=intervals)
 
 
 def learned(

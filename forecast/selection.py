@@ -99,10 +99,13 @@ def scored_windows(
         from_end = np.concatenate([np.arange(n)[::-1] for n in np.bincount(index.series, minlength=1)])
         index = index[from_end < cutoffs]
     if not len(index):
+        count = splits.count(part)
+        advice = f"Give more rows, or raise split.{part}."
+        if part == "test" and not count:
+            advice = "Give later rows, which the weights do not know; or raise split.test and fit again."
         raise DataError(
             f"The {part} part must hold one window: a future of {spec.horizon} rows, and {spec.lookback} rows without "
-            f"missing values before it. Received: {splits.count(part)} {part} rows. Give more rows, or raise "
-            f"split.{part}."
+            f"missing values before it. Received: {count} {part} rows. {advice}"
         )
     return index
 

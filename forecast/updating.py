@@ -1,21 +1,27 @@
 """Goes on learning: a few small steps on recent rows, kept only where they forecast better than the weights before.
 
-    rows      ... learned before .........|.. not learned from yet ....................| end
-    update                  |--- recent: learned now, half of it known already ---|-- guard --|
+    rows      ... learned before ......|. chose the weights .|.......... nobody saw them yet ..........| end
+    update             |--------------- recent: learned now, half of it again ---------------|- guard -|
                                                                                     both weights forecast it;
-                                                                                    neither has learned from it
+                                                                                    neither saw it before
 
     fine-tuning   |---------- train, of one series ----------|-- its validation: the guard --|
 
 The guard decides: where the mean scaled error of its windows is not lower than with the old weights, these stay, and
 nothing is saved. So an update never makes the guarded score worse. What it costs: the latest rows are not learned from
-until a later update moves the guard on.
+until a later update moves the guard on. Whether an update helps on rows after the guard, only those can tell.
 
-Scaling stays as it was learned: other numbers would mean something else to the weights. So do intervals, whose
-errors are those of the old weights on rows that neither has learned from.
+Afterwards train reaches up to the guard, which is validation, and test starts after the last row: no row that the
+weights know is ever scored as test, and `evaluate` waits for later rows.
+
+Scaling stays as it was learned: other numbers would mean something else to the weights. A series that was new to them
+stays so: it is scaled by its own rows. Intervals stay, too: their errors are of rows that the old weights had not
+learned from, and there are no others that the new ones have not.
 
 Older rows are learned again beside new ones because a network that sees the new ones alone forgets: French (1999),
 https://doi.org/10.1016/S1364-6613(99)01294-2; for their replay, Rolnick et al. (2019), https://arxiv.org/abs/1811.11682.
+
+Axes: `N` windows, `H` horizon, `K` targets, `S` series.
 """
 
 from __future__ import annotations
@@ -27,6 +33,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from pipelines.cleaning import CleaningReport
 from pipelines.errors import ConfigError, DataError, UnknownName
@@ -42,9 +49,10 @@ from .text import number
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
-    from .prepare import Data
+    from .prepare import Data, Prepared
+    from .training.fit import TrainingRun
 
-SHARE = 0.2  # of the rows not learned from, for the guard
+SHARE = 0.2  # of the rows that nobody saw yet, for the guard
 FEWEST = 20  # rows of the guard, where the horizon asks for no more
 SMALLER = 0.1  # than the learning rate of the training
 
@@ -65,17 +73,19 @@ class Updated:
     Attributes:
         forecaster: The one with the better weights: a new one, or where it is not accepted the one given.
         accepted: Whether the new weights are better.
+        why: What decided, in a sentence.
         old, new, naive: Mean scaled error of the guard's windows: of the weights before, the weights after, and the
             naive forecast. Scaled by what the naive forecast misses each series by in the rows before (MASE).
         learned: How many windows were learned from.
         guard: How many windows decided.
-        first, last: Stamps of the guard, for people.
+        first, last: Stamps of the guard's rows, for people.
         epoch: The epoch whose weights are `new`; 0 where no step lowered the loss of the guard.
         what: "update", or "fine-tuning on" and whose series.
     """
 
     forecaster: Forecaster
     accepted: bool
+    why: str
     old: float
     new: float
     naive: float
@@ -88,23 +98,20 @@ class Updated:
 
     def __str__(self) -> str:
         """Says whether it helped, by how much, and what that was measured on."""
-        change = 100 * (self.new / self.old - 1) if self.old else 0.0
-        kept = (
-            f"accepted: the error falls by {-change:.1f} %" if self.accepted else "not accepted: the old weights stay"
-        )
-        why = "" if self.accepted or self.epoch else "; no step lowered the guarded loss"
+        fall = 100 * (1 - self.new / self.old) if self.old else 0.0
+        kept = f"accepted: the error falls by {fall:.1f} %" if self.accepted else "not accepted: the old weights stay"
         return "\n".join(
             [
-                f"{self.what}, {kept}{why}",
+                f"{self.what}, {kept}; {self.why}",
                 f"error      old weights {number(self.old)}, new {number(self.new)}, naive {number(self.naive)} (MASE)",
-                f"measured   on {self.guard:,} windows, {self.first} to {self.last}, which neither has learned from",
+                f"measured   on {self.guard:,} windows of rows {self.first} to {self.last}, which neither learned from",
                 f"learned    from {self.learned:,} windows before them",
             ]
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the same as plain data."""
-        names = ("what", "accepted", "old", "new", "naive", "learned", "guard", "first", "last", "epoch")
+        names = ("what", "accepted", "why", "old", "new", "naive", "learned", "guard", "first", "last", "epoch")
         return {name: getattr(self, name) for name in names}
 
 
@@ -120,20 +127,27 @@ def update(
 ) -> Updated:
     """Learns from rows that came since, a little, and keeps that only where it forecasts better.
 
+    Online learning is this in a loop; a guard of a fixed size slides along with the rows:
+
+        for day in days:
+            model = update(model, rows.loc[:day], guard=20).forecaster
+            model.predict()
+
     Args:
         forecaster: Fitted, or loaded from a bundle; it stays as it is.
         data: All rows up to now, or the new ones and enough before them; some must be new.
         epochs: At most so many passes over the recent windows; the best by the guard is taken.
         learning_rate: By default a tenth of the training's.
-        guard: Latest rows, or stamps that series share, to judge by; by default a fifth of those that the weights have
-            not learned from, at least 20, and one horizon.
+        guard: Latest rows, or stamps that series share, to judge by. By default a fifth of those that the weights have
+            neither learned from nor were chosen by, at least 20, and one horizon. A number may also take rows that the
+            weights were chosen by, which favours the old ones.
         recent: Rows before the guard to learn from; by default those not learned from yet and as many before them,
             at least four times the guard.
         quiet: Show no progress.
 
     Raises:
         NotFitted: There is no trained network yet.
-        DataError: No row is new, or too few have not been learned from.
+        DataError: No row is new, or too few are for a guard; SeriesTooShort where no window fits before it.
         ConfigError: A setting is wrong.
 
     Example:
@@ -142,25 +156,32 @@ def update(
         >>> model = forecast.Forecaster(target="Close", lookback=20, training={"epochs": 3})
         >>> model = model.fit(rows.iloc[:-21], quiet=True)
         >>> month = update(model, rows, quiet=True)
-        >>> month.new <= month.old or not month.accepted
+        >>> month.new < month.old or not month.accepted
         True
     """
     config = _gently(forecaster, epochs, learning_rate)
-    panel = forecaster._prepared(data).panel
+    prepared = forecaster._prepared(data)
+    panel, pipeline = prepared.panel, forecaster.pipeline_
     _refuse_nothing_new(forecaster, panel)
-    known = forecaster._split(panel).bounds[:, 1]  # rows learned from, in each series
-    cuts = _cuts(panel, known, config.window.horizon + config.gap, guard, recent)
-    parts = Splits(np.column_stack([*cuts, *[panel.offsets[1:]] * 3]), None, {})
-    pipeline = forecaster.pipeline_
-    rows = pipeline.transform(panel, known_until=cuts[1])
-    learned = training_windows(pipeline, rows, parts, CleaningReport())
-    judged = validation_windows(pipeline, rows, parts)
-    whole = Splits(np.column_stack([panel.offsets[:-1], cuts[1], *[panel.offsets[1:]] * 3]), None, {})
-    lesson = _lesson(forecaster, config, panel, whole, rows, learned, judged)
-    found = _guarded(forecaster, config, lesson, whole, "update", quiet)
-    if found.accepted:
-        found.forecaster._splits = _moved(panel, forecaster._split(panel), cuts[1])
-    return found
+    first, judged = _cuts(panel, forecaster._split(panel), config.horizon, guard, recent)
+    parts = _moved(forecaster, panel, judged)
+    rows = pipeline.transform(panel, known_until=judged)
+    taught = training_windows(pipeline, rows, replace(parts, starts=None, tails={}), CleaningReport())
+    taught = taught[taught.cutoffs + 1 + config.gap >= first[taught.series]]
+    if not len(taught):
+        raise DataError(
+            f"Before the guard must lie a window without missing values, with its future of {config.horizon:,} rows in "
+            f"the recent ones. Received: {int((judged - first).max()):,} recent rows. Raise `recent`."
+        )
+    try:
+        decides = validation_windows(pipeline, rows, parts)
+    except DataError:
+        raise DataError(
+            f"The guard must hold a future of {config.horizon:,} rows without missing values, and {config.lookback:,} "
+            f"such rows before it. Received: {parts.count('validation'):,} rows, no such future. Raise `guard`, or "
+            "repair the rows."
+        ) from None
+    return _guarded(forecaster, config, prepared, parts, rows, taught, decides, "update", quiet)
 
 
 def fine_tune(
@@ -186,23 +207,30 @@ def fine_tune(
         NotFitted: There is no trained network, or there are no rows.
         UnknownName: There is no such series.
         SeriesTooShort: They hold no training window.
+        DataError: They hold no validation window.
+        ConfigError: A setting is wrong.
     """
+    from .prepare import Prepared
+
     config = _gently(forecaster, epochs, learning_rate)
-    panel = forecaster.panel_ if data is None else forecaster._prepared(data).panel
-    names = [series] if isinstance(series, str) else list(series)
+    if data is None:
+        prepared = Prepared(forecaster.panel_, config.target, forecaster.report_, forecaster.source_)
+    else:
+        prepared = forecaster._prepared(data)
+    panel = prepared.panel
+    names = [series] if isinstance(series, str) else list(dict.fromkeys(series))
+    if not names:
+        raise ConfigError("Fine-tuning needs the name of a series. Received: none. Name one, such as 'AAPL'.")
     for name in names:
         if name not in panel.ids:
             raise UnknownName.of("series", str(name), panel.ids)
     panel = panel.take([panel.ids.index(name) for name in names])
     splits, pipeline = forecaster._split(panel), forecaster.pipeline_
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-    learned = training_windows(pipeline, rows, splits, CleaningReport())
-    judged = validation_windows(pipeline, rows, splits)
-    lesson = _lesson(forecaster, config, panel, splits, rows, learned, judged)
-    found = _guarded(forecaster, config, lesson, splits, f"fine-tuning on {', '.join(names)}", quiet)
-    if found.accepted:
-        found.forecaster._splits = splits
-    return found
+    taught = training_windows(pipeline, rows, splits, CleaningReport())
+    decides = validation_windows(pipeline, rows, splits)
+    what, own = f"fine-tuning on {', '.join(names)}", replace(prepared, panel=panel)
+    return _guarded(forecaster, config, own, splits, rows, taught, decides, what, quiet)
 
 
 def _gently(forecaster: Forecaster, epochs: int, learning_rate: float | None) -> ForecastConfig:
@@ -214,32 +242,38 @@ def _gently(forecaster: Forecaster, epochs: int, learning_rate: float | None) ->
     return config.replace(training=training)
 
 
+# --- which rows are new -----------------------------------------------------------------------------------------------
+
+
 def _refuse_nothing_new(forecaster: Forecaster, panel: Panel) -> None:
     """Raises DataError where no row came after the last that the forecaster knew."""
-    until = known_until(forecaster)
+    known = known_until(forecaster, panel)
     ends = panel.ds[panel.offsets[1:] - 1]
-    limits = np.array([until.get(name, until.get("*", -math.inf)) for name in panel.ids], np.float64)
+    limits = np.array([known.get(name, known.get("*", -math.inf)) for name in panel.ids], np.float64)
     if (ends > limits).any():
         return
-    last = int(ends.max())
     raise DataError(
         "An update needs rows after the last that the forecaster knows. Received: none after "
-        f"{panel.stamp(max(int(limits.max()), last))}; the latest is of {panel.stamp(last)}. Give newer rows, or train "
-        "again."
+        f"{panel.stamp(max(known[name] for name in known if name == '*' or name in panel.ids))}; the latest is of "
+        f"{panel.stamp(int(ends.max()))}. Give newer rows, or train again."
     )
 
 
-def known_until(forecaster: Forecaster) -> dict[str, int]:
-    """Returns the last stamp that a forecaster knows: "*" of all series, or by series where each has its own clock."""
-    if forecaster._panel is not None:
-        return until(forecaster._panel)
-    said: dict[str, int] = forecaster.manifest_.get("data", {}).get("until", {})
-    if not said:
-        raise ConfigError(
-            "An update needs to know the last row of the training. Received: a bundle of an older version, which does "
-            "not say it. Give its rows with attach(data) and save it again, or train again."
-        )
-    return {name: int(stamp) for name, stamp in said.items()}
+def known_until(forecaster: Forecaster, panel: Panel) -> dict[str, int]:
+    """Returns the last stamp that a forecaster knows: "*" of all series, or by series where each has its own clock.
+
+    Args:
+        panel: Later rows, dated as those of the forecaster.
+    """
+    about = forecaster.manifest_.get("data", {})
+    if "until" in about:
+        return {name: int(stamp) for name, stamp in about["until"].items()}
+    if not about:
+        return until(forecaster.panel_)
+    if not panel.dated:  # a bundle that says no more: of several series, the longest one's
+        return {"*": int(about["last"])}
+    last = np.array([pd.Timestamp(about["last"]).as_unit("ns").value])
+    return {"*": int(panel.calendars[0].utc(last)[0])}
 
 
 def until(panel: Panel) -> dict[str, int]:
@@ -249,120 +283,153 @@ def until(panel: Panel) -> dict[str, int]:
     return {name: int(panel.ds[panel.offsets[s + 1] - 1]) for s, name in enumerate(panel.ids)}
 
 
+# --- where they are cut -----------------------------------------------------------------------------------------------
+
+
 def _cuts(
-    panel: Panel, known: np.ndarray, reach: int, guard: int | None, recent: int | None
+    panel: Panel, splits: Splits, horizon: int, guard: int | None, recent: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the first recent row and the first guarded row of each series, `(S,)` each.
 
     Args:
-        known: The first row of each series that was not learned from `(S,)`.
-        reach: Rows that one future needs.
+        splits: As the weights were learned: from train, and chosen by validation.
     """
     for name, size in (("guard", guard), ("recent", recent)):
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise ConfigError(f"`{name}` must be a number of rows >= 1. Received: {size!r}")
-    if panel.dated:
-        stamps = np.unique(panel.ds)
-        starts = panel.ds[np.minimum(known, panel.offsets[1:] - 1)][known < panel.offsets[1:]]
-        free = int(len(stamps) - np.searchsorted(stamps, starts.min())) if len(starts) else 0
-    else:
-        free = int((panel.offsets[1:] - known).max())
-    G = guard or max(FEWEST, reach, math.ceil(SHARE * free))
-    if max(G, reach) > free or reach > G:
+    unseen, unlearned = splits.bounds[:, 2], splits.bounds[:, 1]
+    free, left = _rows_from(panel, unseen), _rows_from(panel, unlearned)
+    G = max(FEWEST, horizon, math.ceil(SHARE * free)) if guard is None else guard
+    if horizon > G:
+        raise ConfigError(f"`guard` must hold one future, {horizon:,} rows. Received: {guard}. Raise it.")
+    if guard is None and free < G:
+        other = f", or choose guard={G}, which takes rows that the weights were chosen by, too" if left >= G else ""
         raise DataError(
-            f"The guard of an update needs {max(G, reach):,} rows that the network has not learned from, and at least "
-            f"the {reach:,} of one horizon. Received: {free:,} such rows, guard {G:,}. Give more rows, or another "
-            "`guard`."
+            f"The guard of an update needs {G:,} rows that the weights have neither learned from nor were chosen by. "
+            f"Received: {free:,} such rows. Give {G - free:,} more{other}."
         )
-    back = recent or max(2 * (free - G), 4 * G)
-    if panel.dated:
+    if left < G:
+        raise DataError(
+            f"The guard of an update needs {G:,} rows that the weights have not learned from. Received: {left:,} such "
+            f"rows. Give {G - left:,} more, or a smaller `guard`."
+        )
+    back = recent or max(2 * (left - G), 4 * G)
+    starts, ends = panel.offsets[:-1], panel.offsets[1:]
+    if splits.starts is not None:
+        stamps = np.unique(panel.ds)
         places = [max(len(stamps) - G - back, 0), len(stamps) - G]
         rows = [panel.ds[panel.rows(s)] for s in range(len(panel.ids))]
-        first, judged = (
-            panel.offsets[:-1] + np.array([np.searchsorted(ds, stamps[place]) for ds in rows]) for place in places
-        )
-    else:
-        judged = np.maximum(panel.offsets[1:] - G, panel.offsets[:-1])
-        first = np.maximum(judged - back, panel.offsets[:-1])
-    return first, judged
+        first, judged = (starts + np.array([np.searchsorted(ds, stamps[place]) for ds in rows]) for place in places)
+        return first, judged
+    judged = np.maximum(ends - G, unseen if guard is None else unlearned)
+    return np.maximum(judged - back, starts), judged
 
 
-def _moved(panel: Panel, splits: Splits, judged: np.ndarray) -> Splits:
-    """Returns the split after an update: train up to the guard, which is validation; no row that is known is test."""
+def _rows_from(panel: Panel, first: np.ndarray) -> int:
+    """Returns how many rows there are from a row of each series on, `(S,)`: stamps, or the longest series' where each
+    has its own."""
+    ends = panel.offsets[1:]
+    if not panel.dated:
+        return int((ends - first).max())
+    some = first < ends
+    return len(np.unique(panel.ds[panel.ds >= panel.ds[first[some]].min()])) if some.any() else 0
+
+
+def _moved(forecaster: Forecaster, panel: Panel, judged: np.ndarray) -> Splits:
+    """Returns the split after an update: train up to the guard, which is validation, and test after the last row."""
     ends = panel.offsets[1:]
     bounds = np.column_stack([panel.offsets[:-1], judged, ends, ends, ends])
-    if splits.starts is not None:
-        first = int(min(panel.ds[j] for j, end in zip(judged, ends, strict=True) if j < end))
-        after = int(panel.ds.max()) + 1
+    if panel.dated:
+        first, after = int(panel.ds[judged[judged < ends]].min()), int(panel.ds.max()) + 1
         return Splits(bounds, {"validation": first, "calibration": after, "test": after})
     tails = {}
     for s, name in enumerate(panel.ids):
         after = int(panel.ds[ends[s] - 1]) + 1
         tails[name] = [int(panel.ds[judged[s]]) if judged[s] < ends[s] else after, after, after]
-    return Splits(bounds, None, {**splits.tails, **tails})
+    before = forecaster.manifest_.get("split", {}) if forecaster._splits is None else vars(forecaster._splits)
+    return Splits(bounds, None, {**before.get("tails", {}), **tails})  # series without rows here keep theirs
 
 
-def _lesson(
-    forecaster: Forecaster,
-    config: ForecastConfig,
-    panel: Panel,
-    splits: Splits,
-    rows: Any,
-    learned: WindowIndex,
-    judged: WindowIndex,
-) -> Lesson:
-    season = season_lengths(panel, config.season_length)[0]
-    return Lesson(forecaster.pipeline_, rows, learned, judged, season, naive_errors(panel, splits, config))
+# --- learning, and judging it -----------------------------------------------------------------------------------------
 
 
 def _guarded(
-    forecaster: Forecaster, config: ForecastConfig, lesson: Lesson, splits: Splits, what: str, quiet: bool
+    forecaster: Forecaster,
+    config: ForecastConfig,
+    prepared: Prepared,
+    splits: Splits,
+    rows: Any,
+    taught: WindowIndex,
+    decides: WindowIndex,
+    what: str,
+    quiet: bool,
 ) -> Updated:
     """Trains a copy of the network, and returns it in a new forecaster where it is better on the guard."""
     from ._keras import load_keras
 
     keras = load_keras()
-    from .training.progress import Progress
 
-    old = forecaster.fitted_
+    old, panel, pipeline = forecaster.fitted_, prepared.panel, forecaster.pipeline_
+    scales = naive_errors(panel, splits, config)  # (S, K)
+    lesson = Lesson(pipeline, rows, taught, decides, season_lengths(panel, config.season_length)[0], scales)
     keras.utils.set_random_seed(config.seed)
     network = keras.models.clone_model(old.network)
     network.set_weights(old.network.get_weights())
-    shapes = shapes_of(lesson.pipeline, config, lesson.season)
-    run = train_network(network, shapes, lesson, config, Progress(quiet))
+    run, trouble = _steps(network, lesson, config, quiet)
     new = replace(old, network=network, run=run)
-    panel, index = lesson.rows.panel, lesson.validation
-    scales = naive_errors(panel, splits, config)[index.series]  # (N, K)
-    truth = lesson.pipeline.truth(panel, index)  # (N, H, K)
+    truth = pipeline.truth(panel, decides)  # (N, H, K)
 
     def error(y_pred: np.ndarray) -> float:
-        return float(np.nanmean(np.abs(truth - y_pred) / scales[:, None]))
+        return float((np.abs(truth - y_pred) / scales[decides.series][:, None]).mean())  # NaN where one is none
 
-    errors = [error(one.predict(lesson.rows, index)) for one in (old, new)]
-    naive = error(np.repeat(lesson.rows.last[index.cutoffs][:, None].astype(np.float64), truth.shape[1], axis=1))
-    accepted = run.best_epoch > 0 and errors[1] < errors[0]
-    first, last = int(index.cutoffs.min()), int(index.cutoffs.max())
-    stamps = [panel.stamp(int(panel.ds[row])) for row in (first, last)]
+    errors = [error(one.predict(rows, decides)) for one in (old, new)]
+    epoch = 0 if run is None else run.best_epoch
+    accepted = epoch > 0 and errors[1] < errors[0]
+    first = panel.ds[decides.cutoffs + 1 + config.gap].min()
+    last = panel.ds[decides.cutoffs + config.gap + config.horizon].max()
     about: dict[str, Any] = {
+        "why": _why(accepted, epoch, config.training.epochs, trouble),
         "old": errors[0],
         "new": errors[1],
-        "naive": naive,
-        "learned": len(lesson.training),
-        "guard": len(index),
-        "first": str(stamps[0]),
-        "last": str(stamps[1]),
-        "epoch": run.best_epoch,
+        "naive": error(np.repeat(rows.last[decides.cutoffs][:, None].astype(np.float64), truth.shape[1], axis=1)),
+        "learned": len(taught),
+        "guard": len(decides),
+        "first": str(panel.stamp(int(first))),
+        "last": str(panel.stamp(int(last))),
+        "epoch": epoch,
         "what": what,
     }
-    best = _successor(forecaster, new, panel, about) if accepted else forecaster
+    best = _successor(forecaster, new, prepared, splits, about) if accepted else forecaster
     return Updated(best, accepted, **about)
 
 
-def _successor(forecaster: Forecaster, fitted: Fitted, panel: Panel, about: dict[str, Any]) -> Forecaster:
+def _steps(network: Any, lesson: Lesson, config: ForecastConfig, quiet: bool) -> tuple[TrainingRun | None, str]:
+    """Trains a network in place, and returns how that went, or why it did not: then its weights are as before."""
+    from .training.progress import Progress
+
+    shapes, before = shapes_of(lesson.pipeline, config, lesson.season), network.get_weights()
+    try:
+        return train_network(network, shapes, lesson, config, Progress(quiet)), ""
+    except DataError as error:  # the loss was no number from the first epoch on
+        network.set_weights(before)
+        return None, str(error)
+
+
+def _why(accepted: bool, epoch: int, epochs: int, trouble: str) -> str:
+    if trouble:
+        return trouble
+    if accepted:
+        return f"epoch {epoch} of {epochs} was the best"
+    return "the loss on the guard fell, the error did not" if epoch else "no step lowered the loss on the guard"
+
+
+def _successor(
+    forecaster: Forecaster, fitted: Fitted, prepared: Prepared, splits: Splits, about: dict[str, Any]
+) -> Forecaster:
     """Returns a forecaster with other weights, that remembers where they came from."""
     other = copy.copy(forecaster)
     came = {key: forecaster.manifest_[key] for key in ("name", "version", "digest") if key in forecaster.manifest_}
-    other._fitted, other._panel, other._unfinished = fitted, panel, None
+    other._fitted, other._panel, other._splits, other._unfinished = fitted, prepared.panel, splits, None
     other.lineage_ = (*forecaster.lineage_, {**about, **({"from": came} if came else {})})
-    other.path_, other.manifest_, other.report_ = None, {}, CleaningReport()
+    other.path_, other.manifest_, other.report_, other.source_ = None, {}, prepared.report, prepared.source
     return other

@@ -16,8 +16,11 @@ from . import (
     bench,
     bundles,
     describe,
+    distill,
+    ensemble,
     evaluate,
     export,
+    fit_to,
     inspect,
     job,
     models,
@@ -44,6 +47,8 @@ for module in (
     train,
     tune,
     update,
+    distill,
+    ensemble,
     predict,
     evaluate,
     backtest,
@@ -53,6 +58,7 @@ for module in (
     report,
     stock,
     export,
+    fit_to,
     bench,
     describe,
     bundles,
@@ -60,7 +66,7 @@ for module in (
     sources,
 ):
     command = module.__name__.rpartition(".")[2]
-    app.command(command)(getattr(module, command))
+    app.command(command.replace("_", "-"))(getattr(module, command))
 app.add_typer(job.app, name="job")
 
 

@@ -22,7 +22,7 @@ def update(
     learning_rate: Annotated[float | None, typer.Option(help="Adam's. [default: a tenth of the training's]")] = None,
     guard: Annotated[
         int | None,
-        typer.Option(help="Latest rows to judge by. [default: a fifth of those not learned from, 20 or more]"),
+        typer.Option(help="Latest rows to judge by. [default: a fifth of those not seen before, 20 or more]"),
     ] = None,
     recent: Annotated[
         int | None, typer.Option(help="Rows before them to learn from. [default: the new ones and as many older ones]")
@@ -43,6 +43,9 @@ def update(
     model = bundle(name, folder)
     mine = str(model.manifest_["name"])
     place = out or ("-".join([mine, *series]) if series else mine)
+    path = model.path_
+    if folder is None and path is not None and path.parent.name == mine:
+        folder = path.parent.parent  # beside the version that it was given, which may lie anywhere
     check_place(place, folder)
     steps = {key: value for key, value in (("epochs", epochs), ("learning_rate", learning_rate)) if value is not None}
     if series and (guard or recent):
@@ -56,8 +59,8 @@ def update(
             found = model.fine_tune(series, rows, quiet=quiet, **steps)
         else:
             found = model.update(rows, guard=guard, recent=recent, quiet=quiet, **steps)
-        path = found.forecaster.save(place, folder) if found.accepted else None
+        saved = found.forecaster.save(place, folder) if found.accepted else None
     if as_json:
-        show_json({**found.to_dict(), "bundle": path})
+        show_json({**found.to_dict(), "bundle": saved})
     else:
-        say(f"{found}\nbundle     {path or 'none new: ' + str(model.path_)}")
+        say(f"{found}\nbundle     {saved or f'none new: {path}'}")

@@ -1,16 +1,21 @@
 """An update never makes the guarded score worse, learns from nothing it is judged by, and touches nothing else."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import forecast
-from forecast.cli import app
+from forecast.cli import app, main
+from forecast.fitting import train_network
 from forecast.updating import fine_tune, update
-from pipelines.errors import ConfigError, DataError, UnknownName
+from pipelines.errors import ConfigError, DataError, SeriesTooShort, Stopped, UnknownName
 
 DAYS = pd.date_range("2024-01-01", periods=260)
 
@@ -74,10 +79,10 @@ def test_the_scores_are_those_of_the_windows_after_all_that_was_learned(model, d
     assert found.old == pytest.approx(guarded_error(model, data, 20), rel=1e-3)
     assert found.new == pytest.approx(guarded_error(found.forecaster, data, 20), rel=1e-3)
     assert found.new < found.old
-    assert (found.first, found.last) == (str(DAYS[239]), str(DAYS[257]))
+    assert (found.first, found.last) == (str(DAYS[240].date()), str(DAYS[259].date()))
 
 
-@pytest.mark.parametrize("rate", [1e-4, 0.01, 1.0, 100.0])
+@pytest.mark.parametrize("rate", [1e-4, 0.01, 1.0, 10.0, 100.0])
 def test_no_learning_rate_makes_the_guarded_score_worse(rate, model, data):
     found = update(model, data, learning_rate=rate, quiet=True)
     assert found.accepted == (found.new < found.old)
@@ -153,12 +158,18 @@ def test_without_new_rows_it_is_refused(loaded, model, data, tmp_path):
         update(model, first_rows(data, 190), quiet=True)
 
 
-def test_too_few_rows_that_nobody_learned_from_are_refused(data):
-    model = fitted(first_rows(data, 200), split={"validation": 0.05, "calibration": 0.0, "test": 0.0})
-    with pytest.raises(
-        DataError, match=r"needs 20 rows that the network has not learned from.* Received: 11 such rows"
-    ):
+def test_too_few_rows_that_nobody_saw_are_refused_and_the_advice_can_be_followed(data):
+    model = fitted(first_rows(data, 200), split={"validation": 0.1, "calibration": 0.0, "test": 0.0})
+    needs = r"needs 20 rows that the weights have neither learned from nor were chosen by\. Received: 1 such rows\. "
+    with pytest.raises(DataError, match=needs + r"Give 19 more, or choose guard=20, which takes rows"):
         update(model, first_rows(data, 201), quiet=True)
+    with pytest.raises(DataError, match=r"needs 22 rows.* not learned from\. Received: 21.* Give 1 more, or a smaller"):
+        update(model, first_rows(data, 201), guard=22, quiet=True)
+    for found in (
+        update(model, first_rows(data, 201), guard=20, quiet=True),
+        update(model, first_rows(data, 220), quiet=True),
+    ):
+        assert found.guard == 2 * 19
 
 
 @pytest.mark.parametrize("wrong", [{"guard": 0}, {"guard": 1}, {"recent": -3}, {"epochs": 0}, {"learning_rate": 0.0}])
@@ -167,25 +178,170 @@ def test_wrong_settings_are_refused(wrong, model, data):
         update(model, data, quiet=True, **wrong)
 
 
+# --- which rows are new, and where they are cut -----------------------------------------------------------------------
+
+
+def grown(rows, integers=False):
+    """Returns series `a`, `b`, ... of these many rows."""
+    whole = frame([*"abc"][: len(rows)], max(rows), integers)
+    return whole[whole.groupby("unique_id").cumcount() < whole["unique_id"].map(dict(zip("abc", rows, strict=False)))]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["dates", "integers"])
+def short(request):
+    """Two series of 100 rows; 60 taught the weights, 10 chose them."""
+    return request.param, fitted(grown([100, 100], request.param), training={"epochs": 1})
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    a=st.integers(101, 150),
+    b=st.integers(95, 150),
+    c=st.integers(30, 60),
+    guard=st.none() | st.integers(2, 30),
+    recent=st.none() | st.integers(2, 99),
+)
+def test_what_decides_was_never_seen_and_no_future_is_on_both_sides(short, a, b, c, guard, recent):
+    integers, model = short
+    seen = {}
+
+    def noted(network, shapes, lesson, *others):
+        seen["lesson"] = lesson
+        raise DataError("enough")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forecast.updating.train_network", noted)
+        found = update(model, grown([a, b, c], integers), guard=guard, recent=recent, quiet=True)
+    assert (found.accepted, found.why, found.forecaster) == (False, "enough", model)
+    rows, taught, decides = seen["lesson"].rows.panel, seen["lesson"].training, seen["lesson"].validation
+    futures = [index.cutoffs[:, None] + [1, 2] for index in (taught, decides)]
+    assert not np.intersect1d(*futures).size
+    known = 60 if guard else 70  # asked for, the guard may take rows that chose the weights
+    own = decides.series < 2  # the third series is new
+    assert (futures[1] - rows.offsets[decides.series][:, None])[own].min() >= known or not own.any()
+    for index, future in zip((taught, decides), futures, strict=True):
+        assert (future < rows.offsets[1:][index.series][:, None]).all()
+    for s in np.unique(taught.series):
+        late = rows.offsets[s + 1] - (futures[0][taught.series == s].min())
+        assert late <= (recent or 1000) + (guard or 1000)
+
+
+def test_series_without_new_rows_are_not_judged_by_old_ones(tmp_path):
+    model = fitted(grown([100, 100], integers=True))
+    first = update(model, grown([160, 130], integers=True), epochs=9, learning_rate=0.01, quiet=True)
+    assert first.accepted
+    path = first.forecaster.save("wave", tmp_path)
+    for more, windows in (([200, 130], 19), ([200, 133], 19 + 2)):  # the last 20 of the one, what is new of the other
+        second = update(forecast.Forecaster.load(path), grown(more, integers=True), quiet=True)
+        assert second.guard == windows
+
+
+def test_a_series_that_is_not_handed_in_keeps_its_parts(tmp_path):
+    model = forecast.Forecaster.load(fitted(grown([100, 100], integers=True)).save("wave", tmp_path))
+    alone = update(model, grown([160], integers=True), epochs=9, learning_rate=0.01, quiet=True)
+    assert alone.accepted
+    later = forecast.Forecaster.load(alone.forecaster.save("wave", tmp_path))
+    parts = later.attach(grown([170, 110], integers=True)).splits_
+    assert parts.bounds.tolist() == [[0, 140, 160, 160, 170], [170, 230, 240, 250, 280]]
+
+
+def test_rows_that_are_shown_are_not_yet_learned_from(model, data, tmp_path):
+    loaded = forecast.Forecaster.load(model.save("wave", tmp_path)).attach(data)
+    assert update(loaded, data, quiet=True).learned > 0
+    del loaded.manifest_["data"]["until"]  # as an older version saved it
+    assert update(loaded, data, quiet=True).learned > 0
+    with pytest.raises(DataError, match=r"none after 2024-07-18; the latest is of 2024-07-18"):
+        update(loaded, first_rows(data, 200), quiet=True)
+
+
+def test_new_rows_need_enough_before_them(model, data):
+    new = data[data.groupby("unique_id").cumcount() >= 230]
+    with pytest.raises(SeriesTooShort, match=r"One window needs 14 rows.*Received: 10 rows.*Give 4 more"):
+        update(model, new, guard=20, quiet=True)
+    with pytest.raises(DataError, match=r"future of 2 rows in the recent ones\. Received: 1 recent rows\. Raise"):
+        update(model, data, recent=1, quiet=True)
+    gone = data.copy()
+    gone.loc[gone.groupby("unique_id").cumcount() % 2 == 0, "y"] = np.where(gone.index[::2] % 260 >= 236, np.nan, 1.0)
+    with pytest.raises(DataError, match=r"The guard must hold a future of 2 rows without missing values"):
+        update(fitted(first_rows(data, 200), cleaning={"gaps": "keep"}), gone, guard=20, quiet=True)
+
+
+# --- whatever happens, the old one stays ------------------------------------------------------------------------------
+
+
+def everything(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_loss_that_is_no_number_leaves_the_old_weights(model, data):
+    steep = data.assign(y=data["y"].where(data.groupby("unique_id").cumcount() < 205, 3e38))
+    found = update(model, steep, quiet=True)
+    assert not found.accepted
+    assert found.forecaster is model
+    assert "loss must stay a number" in found.why
+
+
+def broken(how):
+    """Returns a training that moves all weights, and then does not come back."""
+
+    def train(network, *others):
+        network.set_weights([weight + 1 for weight in network.get_weights()])
+        how()
+
+    return train
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_stop_by_hand_or_by_a_scheduler_leaves_the_old_one_intact(model, data, tmp_path, monkeypatch):
+    model.save("wave", tmp_path)
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    before, said = everything(tmp_path), model.predict(data=data)
+    words = ("update", "wave", tmp_path / "rows.csv", "--folder", tmp_path, "--quiet")
+    monkeypatch.setattr("forecast.updating.train_network", broken(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        update(model, data, quiet=True)
+    run(*words)
+    monkeypatch.setattr("forecast.updating.train_network", broken(lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    stopped = run(*words)
+    assert isinstance(stopped.exception, Stopped)
+    assert "Nothing was changed; give the same command again" in str(stopped.exception)
+    monkeypatch.setattr("forecast.updating.train_network", train_network)
+    pd.testing.assert_frame_equal(model.predict(data=data), said)
+    assert everything(tmp_path) == before
+    assert run(*words).exit_code == 0
+    assert before.items() <= everything(tmp_path).items()  # version 1 is as it was, beside the new one
+
+
+# --- every kind -------------------------------------------------------------------------------------------------------
+
+
 OTHERS = {
     "an lstm": {"model": {"name": "lstm", "units": 4}},
-    "a teacher": {"model": {"name": "encoder_decoder", "units": 4}},
+    "a teacher, known ahead": {"model": {"name": "encoder_decoder", "units": 4}, "known": ["promo"]},
     "an ensemble": {"ensemble": 2},
     "quantiles": {"quantiles": [0.1, 0.9]},
     "returns": {"predict": "return"},
     "a loss per series": {"training": {"epochs": 2, "loss": "mixed"}},
     "no season, features": {"features": ["day_of_week"], "model": "lstm"},
+    "a gap": {"gap": 3, "split": {"test": 0.3}},
+    "members that differ": {"ensemble": ["mlp", {"model": "lstm", "lookback": 6}]},
+    "seasons, and two targets": {"season_length": None, "target": ["y", "promo"], "static": ["size"]},
 }
 
 
 @pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS)
 def test_every_kind_of_forecaster_is_updated(settings, data, tmp_path):
+    data = data.assign(promo=data.groupby("unique_id").cumcount() % 7, size=data["unique_id"].map({"a": 1.0, "b": 2.0}))
     model = fitted(first_rows(data, 200), **settings)
     loaded = forecast.Forecaster.load(model.save("wave", tmp_path))
     found = [update(one, data, quiet=True) for one in (model, loaded)]
     assert found[0].new == pytest.approx(found[1].new, rel=1e-5)
     assert found[0].accepted == (found[0].new < found[0].old)
-    assert len(found[0].forecaster.predict(data=data)) == 4
+    if "known" not in settings:
+        assert len(found[0].forecaster.predict(data=data)) == 4 * len(model.target)
 
 
 def test_a_model_of_ones_own_is_updated_from_its_bundle(data, tmp_path):
@@ -224,6 +380,32 @@ def test_fine_tuning_learns_from_one_series_alone(model, data):
         assert found.forecaster.evaluate() is not None
 
 
+def test_fine_tuning_never_makes_the_validation_part_worse_and_leaves_test_alone(model, data):
+    known = first_rows(data, 200)
+    for rate in (0.003, 10.0):
+        found = fine_tune(model, ["a", "b", "a"], learning_rate=rate, quiet=True)
+        assert found.accepted == (found.new < found.old)
+        assert found.forecaster.panel_.ids == ("a", "b")
+    test = known.groupby("unique_id").cumcount() >= 160
+    poisoned = known.assign(y=known["y"].where(~test, 99.0))
+    found = [fine_tune(model, "a", rows, learning_rate=0.003, quiet=True) for rows in (known, poisoned)]
+    assert found[0].accepted
+    for a, b in zip(*(one.forecaster.network_.get_weights() for one in found), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert found[0].forecaster.splits_.starts == model.splits_.starts
+
+
+def test_a_series_that_was_not_in_training_is_learned_from_its_own_rows(model, data):
+    found = fine_tune(model, "new", first_rows(data, 200).replace({"unique_id": {"a": "new"}}), quiet=True)
+    assert found.what == "fine-tuning on new"
+    assert found.accepted == (found.new < found.old)
+
+
+def test_no_series_is_none_to_learn_from(model):
+    with pytest.raises(ConfigError, match=r"needs the name of a series\. Received: none\. Name one"):
+        fine_tune(model, [], quiet=True)
+
+
 def test_an_unknown_series_is_named(model):
     with pytest.raises(UnknownName, match=r"No series is called 'c'. Choose from: a, b"):
         fine_tune(model, "c", quiet=True)
@@ -253,3 +435,42 @@ def test_the_command_saves_a_new_version_where_it_is_better(model, data, tmp_pat
     assert about["accepted"] == (tmp_path / "wave-a/1").is_dir()
     again = run("update", "wave/2", tmp_path / "rows.csv", "--folder", tmp_path, "-q")
     assert isinstance(again.exception, DataError)
+
+
+def test_the_new_version_lies_beside_the_path_that_was_given_and_waits_for_rows_to_test(model, data, tmp_path, capsys):
+    path = model.save("wave", tmp_path / "elsewhere")
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    assert run("update", path, tmp_path / "rows.csv", "-q").exit_code == 0
+    new = forecast.Forecaster.load(tmp_path / "elsewhere/wave/2")
+    assert new.source_ == str(tmp_path / "rows.csv")
+    assert new.manifest_["lineage"][0]["from"]["digest"] == json.loads((path / "manifest.json").read_text())["digest"]
+    capsys.readouterr()
+    for words, code, message in [
+        (
+            ("evaluate", new.path_),
+            65,
+            "Received: 0 test rows. Give later rows, which the weights do not know; or raise",
+        ),
+        (("update", new.path_), 65, "none after 2024-09-16; the latest is of 2024-09-16. Give newer rows"),
+        (("update", new.path_, "--series", "x"), 78, "No series is called 'x'. Choose from: a, b"),
+        (("update", new.path_, "--series", "a", "--guard", "9"), 78, "--guard` and `--recent` are for new rows"),
+        (("update", new.path_, "--learning-rate", "0"), 78, "learning_rate"),
+    ]:
+        with pytest.raises(SystemExit) as end:
+            main([*map(str, words)])
+        out, err = capsys.readouterr()
+        assert (end.value.code, out) == (code, "")
+        assert message in err
+        assert "Traceback" not in err
+    assert sorted(p.name for p in (tmp_path / "elsewhere/wave").iterdir()) == ["1", "2"]
+
+
+def test_fine_tuning_is_saved_under_a_name_of_its_own(model, data, tmp_path):
+    path = model.save("wave", tmp_path)
+    first_rows(data, 200).to_csv(tmp_path / "rows.csv", index=False)
+    words = ("update", path, tmp_path / "rows.csv", "--series", "a", "--learning-rate", "0.003", "-q")
+    assert "fine-tuning on a, accepted" in run(*words, "--name", "mine").output
+    tuned = forecast.Forecaster.load("mine", tmp_path)
+    assert (tuned.manifest_["data"]["series"], tuned.manifest_["lineage"][0]["what"]) == (1, "fine-tuning on a")
+    assert tuned.evaluate(tmp_path / "rows.csv").verdict
+    assert [p.name for p in (tmp_path / "wave").iterdir()] == ["1"]
