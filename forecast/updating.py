@@ -27,17 +27,14 @@ Axes: `N` windows, `H` horizon, `K` targets, `S` series.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pipelines.cleaning import CleaningReport
 from pipelines.errors import ConfigError, DataError, UnknownName
-from pipelines.panel import Panel
 from pipelines.splits import Splits
 from pipelines.windows import WindowIndex
 
@@ -46,14 +43,14 @@ from .evaluation.beside import season_lengths
 from .fitting import Fitted, Lesson, naive_errors, shapes_of, train_network
 from .selection import training_windows, validation_windows
 from .text import number
+from .unseen import cuts, moved, refuse_nothing_new
+from .unseen import until as until
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
     from .prepare import Data, Prepared
     from .training.fit import TrainingRun
 
-SHARE = 0.2  # of the rows that nobody saw yet, for the guard
-FEWEST = 20  # rows of the guard, where the horizon asks for no more
 SMALLER = 0.1  # than the learning rate of the training
 
 # What a training may have had and a few small steps do not: they would change the lesson, or outlast it.
@@ -78,6 +75,8 @@ class Updated:
             naive forecast. Scaled by what the naive forecast misses each series by in the rows before (MASE).
         learned: How many windows were learned from.
         guard: How many windows decided.
+        chose: Rows of the guard, in the series with most of them, that the old weights were chosen by before, which
+            favours these: the others have to be better still.
         first, last: Stamps of the guard's rows, for people.
         epoch: The epoch whose weights are `new`; 0 where no step lowered the loss of the guard.
         what: "update", or "fine-tuning on" and whose series.
@@ -91,6 +90,7 @@ class Updated:
     naive: float
     learned: int
     guard: int
+    chose: int
     first: str
     last: str
     epoch: int
@@ -99,19 +99,34 @@ class Updated:
     def __str__(self) -> str:
         """Says whether it helped, by how much, and what that was measured on."""
         fall = 100 * (1 - self.new / self.old) if self.old else 0.0
+        chose = f"; {self.chose:,} of them chose the old weights" if self.chose else ""
         kept = f"accepted: the error falls by {fall:.1f} %" if self.accepted else "not accepted: the old weights stay"
         return "\n".join(
             [
                 f"{self.what}, {kept}; {self.why}",
                 f"error      old weights {number(self.old)}, new {number(self.new)}, naive {number(self.naive)} (MASE)",
-                f"measured   on {self.guard:,} windows of rows {self.first} to {self.last}, which neither learned from",
+                f"measured   on {self.guard:,} windows of rows {self.first} to {self.last}, which neither learned "
+                f"from{chose}",
                 f"learned    from {self.learned:,} windows before them",
             ]
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the same as plain data."""
-        names = ("what", "accepted", "why", "old", "new", "naive", "learned", "guard", "first", "last", "epoch")
+        names = (
+            "what",
+            "accepted",
+            "why",
+            "old",
+            "new",
+            "naive",
+            "learned",
+            "guard",
+            "chose",
+            "first",
+            "last",
+            "epoch",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -162,9 +177,10 @@ def update(
     config = _gently(forecaster, epochs, learning_rate)
     prepared = forecaster._prepared(data)
     panel, pipeline = prepared.panel, forecaster.pipeline_
-    _refuse_nothing_new(forecaster, panel)
-    first, judged = _cuts(panel, forecaster._split(panel), config.horizon, guard, recent)
-    parts = _moved(forecaster, panel, judged)
+    refuse_nothing_new(forecaster, panel)
+    before = forecaster._split(panel)
+    first, judged = cuts(panel, before, config.horizon, guard, recent)
+    parts = moved(forecaster, panel, before, judged)
     rows = pipeline.transform(panel, known_until=judged)
     taught = training_windows(pipeline, rows, replace(parts, starts=None, tails={}), CleaningReport())
     taught = taught[taught.cutoffs + 1 + config.gap >= first[taught.series]]
@@ -181,7 +197,8 @@ def update(
             f"such rows before it. Received: {parts.count('validation'):,} rows, no such future. Raise `guard`, or "
             "repair the rows."
         ) from None
-    return _guarded(forecaster, config, prepared, parts, rows, taught, decides, "update", quiet)
+    about = {"what": "update", "chose": int(np.maximum(before.bounds[:, 2] - judged, 0).max())}
+    return _guarded(forecaster, config, prepared, parts, rows, taught, decides, about, quiet)
 
 
 def fine_tune(
@@ -229,8 +246,10 @@ def fine_tune(
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
     taught = training_windows(pipeline, rows, splits, CleaningReport())
     decides = validation_windows(pipeline, rows, splits)
-    what, own = f"fine-tuning on {', '.join(names)}", replace(prepared, panel=panel)
-    return _guarded(forecaster, config, own, splits, rows, taught, decides, what, quiet)
+    first, end = splits.rows("validation")
+    about = {"what": f"fine-tuning on {', '.join(names)}", "chose": int((end - first).max())}
+    own = replace(prepared, panel=panel)
+    return _guarded(forecaster, config, own, splits, rows, taught, decides, about, quiet)
 
 
 def _gently(forecaster: Forecaster, epochs: int, learning_rate: float | None) -> ForecastConfig:
@@ -242,117 +261,6 @@ def _gently(forecaster: Forecaster, epochs: int, learning_rate: float | None) ->
     return config.replace(training=training)
 
 
-# --- which rows are new -----------------------------------------------------------------------------------------------
-
-
-def _refuse_nothing_new(forecaster: Forecaster, panel: Panel) -> None:
-    """Raises DataError where no row came after the last that the forecaster knew."""
-    known = known_until(forecaster, panel)
-    ends = panel.ds[panel.offsets[1:] - 1]
-    limits = np.array([known.get(name, known.get("*", -math.inf)) for name in panel.ids], np.float64)
-    if (ends > limits).any():
-        return
-    raise DataError(
-        "An update needs rows after the last that the forecaster knows. Received: none after "
-        f"{panel.stamp(max(known[name] for name in known if name == '*' or name in panel.ids))}; the latest is of "
-        f"{panel.stamp(int(ends.max()))}. Give newer rows, or train again."
-    )
-
-
-def known_until(forecaster: Forecaster, panel: Panel) -> dict[str, int]:
-    """Returns the last stamp that a forecaster knows: "*" of all series, or by series where each has its own clock.
-
-    Args:
-        panel: Later rows, dated as those of the forecaster.
-    """
-    about = forecaster.manifest_.get("data", {})
-    if "until" in about:
-        return {name: int(stamp) for name, stamp in about["until"].items()}
-    if not about:
-        return until(forecaster.panel_)
-    if not panel.dated:  # a bundle that says no more: of several series, the longest one's
-        return {"*": int(about["last"])}
-    last = np.array([pd.Timestamp(about["last"]).as_unit("ns").value])
-    return {"*": int(panel.calendars[0].utc(last)[0])}
-
-
-def until(panel: Panel) -> dict[str, int]:
-    """Returns the last stamp of a panel: "*" of all series, or by series where each has its own clock."""
-    if panel.dated:
-        return {"*": int(panel.ds.max())}
-    return {name: int(panel.ds[panel.offsets[s + 1] - 1]) for s, name in enumerate(panel.ids)}
-
-
-# --- where they are cut -----------------------------------------------------------------------------------------------
-
-
-def _cuts(
-    panel: Panel, splits: Splits, horizon: int, guard: int | None, recent: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first recent row and the first guarded row of each series, `(S,)` each.
-
-    Args:
-        splits: As the weights were learned: from train, and chosen by validation.
-    """
-    for name, size in (("guard", guard), ("recent", recent)):
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ConfigError(f"`{name}` must be a number of rows >= 1. Received: {size!r}")
-    unseen, unlearned = splits.bounds[:, 2], splits.bounds[:, 1]
-    free, left = _rows_from(panel, unseen), _rows_from(panel, unlearned)
-    G = max(FEWEST, horizon, math.ceil(SHARE * free)) if guard is None else guard
-    if horizon > G:
-        raise ConfigError(f"`guard` must hold one future, {horizon:,} rows. Received: {guard}. Raise it.")
-    if guard is None and free < G:
-        other = f", or choose guard={G}, which takes rows that the weights were chosen by, too" if left >= G else ""
-        raise DataError(
-            f"The guard of an update needs {G:,} rows that the weights have neither learned from nor were chosen by. "
-            f"Received: {free:,} such rows. Give {G - free:,} more{other}."
-        )
-    if left < G:
-        raise DataError(
-            f"The guard of an update needs {G:,} rows that the weights have not learned from. Received: {left:,} such "
-            f"rows. Give {G - left:,} more, or a smaller `guard`."
-        )
-    back = recent or max(2 * (left - G), 4 * G)
-    starts, ends = panel.offsets[:-1], panel.offsets[1:]
-    if splits.starts is not None:
-        stamps = np.unique(panel.ds)
-        places = [max(len(stamps) - G - back, 0), len(stamps) - G]
-        rows = [panel.ds[panel.rows(s)] for s in range(len(panel.ids))]
-        first, judged = (starts + np.array([np.searchsorted(ds, stamps[place]) for ds in rows]) for place in places)
-        return first, judged
-    judged = np.maximum(ends - G, unseen if guard is None else unlearned)
-    return np.maximum(judged - back, starts), judged
-
-
-def _rows_from(panel: Panel, first: np.ndarray) -> int:
-    """Returns how many rows there are from a row of each series on, `(S,)`: stamps, or the longest series' where each
-    has its own."""
-    ends = panel.offsets[1:]
-    if not panel.dated:
-        return int((ends - first).max())
-    some = first < ends
-    return len(np.unique(panel.ds[panel.ds >= panel.ds[first[some]].min()])) if some.any() else 0
-
-
-def _moved(forecaster: Forecaster, panel: Panel, judged: np.ndarray) -> Splits:
-    """Returns the split after an update: train up to the guard, which is validation, and test after the last row."""
-    ends = panel.offsets[1:]
-    bounds = np.column_stack([panel.offsets[:-1], judged, ends, ends, ends])
-    if panel.dated:
-        first, after = int(panel.ds[judged[judged < ends]].min()), int(panel.ds.max()) + 1
-        return Splits(bounds, {"validation": first, "calibration": after, "test": after})
-    tails = {}
-    for s, name in enumerate(panel.ids):
-        after = int(panel.ds[ends[s] - 1]) + 1
-        tails[name] = [int(panel.ds[judged[s]]) if judged[s] < ends[s] else after, after, after]
-    before = forecaster.manifest_.get("split", {}) if forecaster._splits is None else vars(forecaster._splits)
-    return Splits(bounds, None, {**before.get("tails", {}), **tails})  # series without rows here keep theirs
-
-
-# --- learning, and judging it -----------------------------------------------------------------------------------------
-
-
 def _guarded(
     forecaster: Forecaster,
     config: ForecastConfig,
@@ -361,7 +269,7 @@ def _guarded(
     rows: Any,
     taught: WindowIndex,
     decides: WindowIndex,
-    what: str,
+    about: dict[str, Any],
     quiet: bool,
 ) -> Updated:
     """Trains a copy of the network, and returns it in a new forecaster where it is better on the guard."""
@@ -387,8 +295,9 @@ def _guarded(
     accepted = epoch > 0 and errors[1] < errors[0]
     first = panel.ds[decides.cutoffs + 1 + config.gap].min()
     last = panel.ds[decides.cutoffs + config.gap + config.horizon].max()
-    about: dict[str, Any] = {
-        "why": _why(accepted, epoch, config.training.epochs, trouble),
+    about = {
+        **about,
+        "why": trouble or _why(accepted, run),
         "old": errors[0],
         "new": errors[1],
         "naive": error(np.repeat(rows.last[decides.cutoffs][:, None].astype(np.float64), truth.shape[1], axis=1)),
@@ -397,7 +306,6 @@ def _guarded(
         "first": str(panel.stamp(int(first))),
         "last": str(panel.stamp(int(last))),
         "epoch": epoch,
-        "what": what,
     }
     best = _successor(forecaster, new, prepared, splits, about) if accepted else forecaster
     return Updated(best, accepted, **about)
@@ -415,12 +323,13 @@ def _steps(network: Any, lesson: Lesson, config: ForecastConfig, quiet: bool) ->
         return None, str(error)
 
 
-def _why(accepted: bool, epoch: int, epochs: int, trouble: str) -> str:
-    if trouble:
-        return trouble
+def _why(accepted: bool, run: TrainingRun | None) -> str:
+    """Returns what decided."""
+    best, done = (run.best_epoch, len(run.history) - 1) if run else (0, 0)
+    by_hand = ", stopped by hand" if run and run.interrupted else ""
     if accepted:
-        return f"epoch {epoch} of {epochs} was the best"
-    return "the loss on the guard fell, the error did not" if epoch else "no step lowered the loss on the guard"
+        return f"epoch {best} of {done} was the best{by_hand}"
+    return f"the loss on the guard fell, the error did not{by_hand}" if best else f"no step lowered the loss{by_hand}"
 
 
 def _successor(

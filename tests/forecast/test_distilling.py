@@ -73,7 +73,7 @@ def test_with_all_weight_the_truth_of_training_windows_is_not_looked_at():
     teacher = fitted("linear")
     student = distill(teacher, model={"name": "linear"}, share=1, weight=1.0, alone=False, quiet=True, epochs=60)
     both = [one.backtest(part="train", levels=()).frame()["y_pred"] for one in (teacher, student.student)]
-    assert np.abs(both[0] - both[1]).mean() < 0.02
+    assert np.abs(both[0] - both[1]).mean() < 0.05  # the noise of the truth is 0.1
 
 
 def test_rows_after_validation_change_nothing(teacher):
@@ -145,13 +145,12 @@ def test_other_sizes_are_refused(text):
         size(text, "flash")
 
 
-@pytest.mark.skipif(
-    not runtimes.micro_installed(), reason="arenas are measured by TFLite Micro, which is for x86 Linux"
-)
+@pytest.mark.slow
+@pytest.mark.skipif(not runtimes.micro_installed(), reason="TFLite Micro, which measures arenas, is for x86 Linux")
 def test_what_fits_is_as_large_as_the_device_allows(teacher, tmp_path):
-    found = fit_to(teacher, "9k", 5000, path=tmp_path / "small.tflite", name="small", folder=tmp_path, quiet=True)
+    found = fit_to(teacher, "6500", 5000, path=tmp_path / "small.tflite", name="small", folder=tmp_path, quiet=True)
     file = tmp_path / "small.tflite"
-    assert 6_000 < file.stat().st_size <= 9 * 1024
+    assert 5_500 < file.stat().st_size <= 6500
     assert runtimes.Micro(file.read_bytes()).arena <= 5000
     assert found.distilled is not None
     assert found.forecaster.path_ == tmp_path / "small/1"
@@ -170,6 +169,7 @@ def test_a_bundle_that_fits_is_exported_as_it_is(teacher, tmp_path):
     assert (tmp_path / "whole.tflite").is_file()
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_the_least_is_named_and_nothing_written(teacher, tmp_path):
     with pytest.raises(
         ExportError, match=r"A file must fit into 1,024 bytes. Received: the smallest lstm needs \d,\d\d\d"
@@ -203,13 +203,14 @@ def test_the_command_saves_a_student(teacher, tmp_path):
         assert message in str(refused.exception)
 
 
-def test_the_command_fits_a_device(teacher, tmp_path):
+def test_the_command_fits_a_device(tmp_path):
     ROWS.rename_axis("ds").to_csv(tmp_path / "rows.csv")
+    teacher = fitted({"name": "lstm", "units": 4}, tmp_path / "rows.csv")
     teacher.save("large", tmp_path)
     out = tmp_path / "device"
-    words = ["fit-to", "large", tmp_path / "rows.csv", "--flash", "9k", "--out", out, "--folder", tmp_path, "--quiet"]
+    words = ["fit-to", "large", tmp_path / "rows.csv", "--flash", "5400", "--out", out, "--folder", tmp_path, "--quiet"]
     done = run(*words, "--set", "training.epochs=2")
     assert done.exit_code == 0, done.output
-    assert (out / "model.tflite").stat().st_size <= 9 * 1024
+    assert (out / "model.tflite").stat().st_size <= 5400
     assert "bundle" in done.output
     assert (out / "run.py").is_file()

@@ -29,7 +29,7 @@ def test_the_median_of_networks_is_that_of_numpy(count):
 
 @pytest.mark.parametrize("combine", ["median", "mean"])
 def test_an_ensemble_forecasts_what_its_members_would_alone(combine):
-    members = [{"seed": 3}, {"model": {"name": "gru", "units": 8}, "lookback": 12}, {"model": "linear"}]
+    members = [{"seed": 3}, {"model": {"name": "gru", "units": 8}}, {"model": "linear"}]
     together = fitted("mlp", ensemble={"members": members, "combine": combine})
     alone = [fitted(one.pop("model", "mlp"), **one) for one in map(dict, members)]
     each = [one.backtest(levels=()).frame()["y_pred"] for one in alone]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -165,11 +166,12 @@ def test_too_few_rows_that_nobody_saw_are_refused_and_the_advice_can_be_followed
         update(model, first_rows(data, 201), quiet=True)
     with pytest.raises(DataError, match=r"needs 22 rows.* not learned from\. Received: 21.* Give 1 more, or a smaller"):
         update(model, first_rows(data, 201), guard=22, quiet=True)
-    for found in (
-        update(model, first_rows(data, 201), guard=20, quiet=True),
-        update(model, first_rows(data, 220), quiet=True),
+    for found, chose in (
+        (update(model, first_rows(data, 201), guard=20, quiet=True), 19),
+        (update(model, first_rows(data, 220), quiet=True), 0),
     ):
-        assert found.guard == 2 * 19
+        assert (found.guard, found.chose) == (2 * 19, chose)
+        assert ("19 of them chose the old weights" in str(found)) == bool(chose)
 
 
 @pytest.mark.parametrize("wrong", [{"guard": 0}, {"guard": 1}, {"recent": -3}, {"epochs": 0}, {"learning_rate": 0.0}])
@@ -245,6 +247,15 @@ def test_a_series_that_is_not_handed_in_keeps_its_parts(tmp_path):
     assert parts.bounds.tolist() == [[0, 140, 160, 160, 170], [170, 230, 240, 250, 280]]
 
 
+def test_series_that_were_cut_at_a_stamp_are_cut_at_one_after_an_update(tmp_path):
+    model = fitted(grown([100, 90], integers=True), split={"validation": "60", "test": "70"})
+    found = update(model, grown([160, 150], integers=True), epochs=9, learning_rate=0.01, quiet=True)
+    assert found.accepted
+    later = forecast.Forecaster.load(found.forecaster.save("wave", tmp_path)).attach(grown([170, 165], integers=True))
+    assert later.splits_.starts == {"validation": 140, "calibration": 160, "test": 160}
+    assert later.splits_.count("test") == 10 + 5
+
+
 def test_rows_that_are_shown_are_not_yet_learned_from(model, data, tmp_path):
     loaded = forecast.Forecaster.load(model.save("wave", tmp_path)).attach(data)
     assert update(loaded, data, quiet=True).learned > 0
@@ -279,6 +290,13 @@ def test_a_loss_that_is_no_number_leaves_the_old_weights(model, data):
     assert not found.accepted
     assert found.forecaster is model
     assert "loss must stay a number" in found.why
+
+
+def test_after_a_stop_by_hand_the_guard_decides_over_what_there_is(model, data, monkeypatch):
+    monkeypatch.setattr("forecast.updating.train_network", lambda *all: replace(train_network(*all), interrupted=True))
+    found = update(model, data, epochs=1, quiet=True)
+    assert found.accepted
+    assert found.why == "epoch 1 of 1 was the best, stopped by hand"
 
 
 def broken(how):
