@@ -100,7 +100,7 @@ def test_help_names_every_command():
     run = subprocess.run(
         [sys.executable, "-m", "forecast", "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
-    commands = [path.stem for path in (ROOT / "forecast/cli").glob("[!_]*.py")]
+    commands = [path.stem.replace("_", "-") for path in (ROOT / "forecast/cli").glob("[!_]*.py")]
     assert commands
     for command in commands:
         assert command in run.stdout

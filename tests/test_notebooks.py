@@ -20,6 +20,7 @@ SILENT = {
     "03_int8_on_device.ipynb": {"settings"},
     "04_backtest_honestly.ipynb": {"settings"},
     "05_inside_an_lstm.ipynb": {"settings"},
+    "06_training_craft.ipynb": {"settings"},
     "08_nightly_job.ipynb": {"settings"},
 }
 PICTURES = {
@@ -28,6 +29,7 @@ PICTURES = {
     "03_int8_on_device.ipynb": 1,
     "04_backtest_honestly.ipynb": 5,
     "05_inside_an_lstm.ipynb": 6,
+    "06_training_craft.ipynb": 6,
     "08_nightly_job.ipynb": 2,
 }
 

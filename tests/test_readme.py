@@ -108,7 +108,7 @@ def test_each_command_runs(line, story, home, monkeypatch):
 
 
 def test_its_table_names_every_command_and_no_other():
-    named = re.findall(r"^\| `forecast (\w+)", README, re.MULTILINE)
+    named = re.findall(r"^\| `forecast ([\w-]+)", README, re.MULTILINE)
     assert sorted(named) == sorted(one.name for one in (*app.registered_commands, *app.registered_groups))
 
 

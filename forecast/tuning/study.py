@@ -47,8 +47,10 @@ def require() -> ModuleType:
         ConfigError: It is not installed; the error names the extra.
     """
     try:
-        import alembic  # noqa: F401
-        import optuna
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of a progress bar that nobody shows
+            import alembic  # noqa: F401
+            import optuna
     except ImportError:
         raise ConfigError(
             "Tuning needs Optuna, which is not installed. Run: pip install 'keras-forecast[tune]'"
