@@ -5,9 +5,9 @@
     traffic   hourly motorway traffic, lookback 72, horizon 24, batches of 128 windows, Adam at 0.003, at most 15 epochs
     goog      sample:goog, daily closes, lookback 60, horizon 5, at most 40 epochs
 
-The plain recipe is an LSTM of 64 units with Adam (at 0.001 for goog), mean squared error and early stopping. Each row changes one
-thing. `MAE / plain` is the test MAE over that of the plain recipe with the same seed, the median of all seeds first:
-below 1 the option helped. An option was chosen for the table, not its value: nothing was tuned, on any part.
+The plain recipe is an LSTM of 64 units with Adam (at 0.001 for goog), mean squared error and early stopping. Each row
+changes one thing. `MAE / plain` is the test MAE over that of the plain recipe with the same seed, the median of all
+seeds first: below 1 the option helped. Options were chosen for the table, not their values: nothing was tuned.
 """
 
 import statistics

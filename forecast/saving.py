@@ -25,7 +25,7 @@ from .config import ForecastConfig
 from .fitting import Fitted
 from .selection import training_windows
 from .uncertainty import Intervals
-from .updating import until
+from .unseen import until
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster

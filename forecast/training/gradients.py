@@ -104,7 +104,8 @@ def layers_of(network: keras.Model) -> dict[str, list[Any]]:
         seen.update(map(id, mine))
         if mine:
             plain = re.sub(r"_\d+$", "", layer.name)  # Keras numbers the layers of a process
-            found[layer.name if plain in found else plain] = mine
+            same = sum(re.sub(r"_\d+$", "", known) == plain for known in found)
+            found[f"{plain}_{same + 1}" if same else plain] = mine
 
     look(network)
     return found

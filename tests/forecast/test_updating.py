@@ -195,7 +195,7 @@ def short(request):
     return request.param, fitted(grown([100, 100], request.param), training={"epochs": 1})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     a=st.integers(101, 150),
     b=st.integers(95, 150),
