@@ -52,6 +52,9 @@ class ModelSpec(Spec):
         return value
 
 
+SHARED = ("horizon", "target", "gap", "predict", "quantiles", "features", "past", "known", "static")
+
+
 class Member(Spec):
     """One network of an ensemble: what it has otherwise than the others; "lstm" is short for `{model: lstm}`.
 
@@ -72,6 +75,11 @@ class Member(Spec):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (shared := [name for name in SHARED if name in value]):
+            raise ValueError(
+                f"`{shared[0]}` must be the same for all members of an ensemble, which forecast as one. Received: "
+                f"{value[shared[0]]!r} for one of them. Set it beside `ensemble`."
+            )
         return {"model": value} if isinstance(value, str) else value
 
 

@@ -132,7 +132,7 @@ def _tell(run: TrainingRun, progress: Progress) -> None:
             )
         progress.say(f"The {which} loss became {value} in epoch {epochs}; training stopped.")
     if run.best_epoch == 0 and epochs:
-        progress.say("Training never beat the untrained network, whose weights are kept. Give it more epochs or rows.")
+        progress.say("Training never beat the weights it began with, which are kept. Give it more epochs or rows.")
     if run.interrupted:
         progress.say(f"Stopped by hand after epoch {epochs}; the weights of epoch {run.best_epoch} are kept.")
     for sentence in [] if run.gradients is None else unusual(run.gradients):

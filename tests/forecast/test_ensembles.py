@@ -86,7 +86,7 @@ def test_quantiles_of_an_ensemble_do_not_cross():
         (1, "must have at least two networks. Received: one"),
         ({"members": ["lstm"], "size": 1}, "must have at least two networks"),
         (["lstm", {"lookback": 25}], "must be at most `lookback`, 24, which all share. Received: 25"),
-        (["lstm", {"horizon": 2}], "has no setting 'horizon'"),
+        (["lstm", {"horizon": 2}], "horizon` must be the same for all members of an ensemble.* Received: 2"),
         ({"size": 2, "combine": "mode"}, "must be one of 'median' or 'mean'"),
         (["lstm", {"training": {"epochs": 0}}], "`training.epochs` must be an integer >= 1"),
     ],

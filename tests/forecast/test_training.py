@@ -110,7 +110,7 @@ def test_training_that_only_makes_it_worse_leaves_the_untrained_network_and_says
     wrong = Fixed(tf.data.Dataset.from_tensor_slices((x, -x.sum(axis=1, keepdims=True))).batch(16))
     run = fit(model, wrong, validation(), TrainingSpec(epochs=9, learning_rate=0.5, patience=2), Progress())
     assert (run.best_epoch, len(run.history)) == (0, 3)
-    assert "Training never beat the untrained network, whose weights are kept." in capsys.readouterr().err
+    assert "Training never beat the weights it began with, which are kept." in capsys.readouterr().err
     for kept, first in zip(model.get_weights(), perfect, strict=True):
         np.testing.assert_array_equal(kept, first)
 
