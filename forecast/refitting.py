@@ -25,6 +25,7 @@ from pipelines.panel import Panel
 from pipelines.splits import Splits, before
 from pipelines.windows import WindowIndex
 
+from ._keras import forgetting
 from .config import ForecastConfig
 from .evaluation.bands import Bands
 from .evaluation.beside import FACTS, season_lengths, training_facts
@@ -97,7 +98,8 @@ def forecast(
         progress.say(f"fit {i + 1}/{len(folds)}: rows up to {at}, {len(which):,} forecasts")
         parts = before(panel, splits, cuts, window == "rolling")
         start = last.network.get_weights() if warm_start and last is not None else None
-        last = fit(panel, parts, config, progress.silenced(), own=own, start=start)
+        with forgetting():
+            last = fit(panel, parts, config, progress.silenced(), own=own, start=start)
         rows = last.pipeline.transform(panel, known_until=cuts)
         said = last.answers(rows, index[which])
         y_pred[which] = last.point(said)
