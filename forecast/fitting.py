@@ -157,6 +157,8 @@ def fit(
         naive_errors(panel, splits, config) if any(one.loss in PER_SERIES for one in config.members()) else None,
     )
     progress.say(str(report))
+    if splits.count("calibration") and not len(calibration_windows(pipeline, rows, splits)):
+        progress.say(uncalibrated(pipeline, splits))  # before the training, rather than after
     bare = learned(lesson, config, progress, own=own, start=start, kept=kept, watch=watch)
     return calibrated(bare, rows, splits, progress)
 
@@ -166,8 +168,6 @@ def calibrated(fitted: Fitted, rows: Rows, splits: Splits, progress: Progress) -
     pipeline = fitted.pipeline
     calibration = calibration_windows(pipeline, rows, splits)
     if not len(calibration):
-        if splits.count("calibration"):
-            progress.say(uncalibrated(pipeline, splits))
         return fitted
     intervals = calibrate(fitted.predict, pipeline, rows, calibration, splits)
     progress.say(str(intervals))
