@@ -174,8 +174,8 @@ def fit_to(
     def measured(one: Forecaster, model: ModelSpec, count: int, gates: dict[str, Any]) -> Tried:
         spent = _spent(one, {**options, **gates})
         spent["file_bytes"] += 0 if name is None or one is teacher else NAMED + len(name)
-        fits = spent["file_bytes"] <= limits[0] and (limits[1] is None or spent["arena"] <= limits[1])
-        memory = None if limits[1] is None else int(spent["arena"])
+        memory = None if limits[1] is None else _known(spent["arena"])
+        fits = spent["file_bytes"] <= limits[0] and (memory is None or limits[1] is None or memory <= limits[1])
         found = tried[count] = Tried(model, count, int(spent["file_bytes"]), memory, fits)
         said = f"{found.flash:,} bytes" + ("" if memory is None else f", arena {memory:,}")
         progress.say(f"{model.name} of {count:,} parameters: {said}: {'fits' if fits else 'too large'}")
@@ -206,7 +206,7 @@ def fit_to(
             "lookback or fewer features, or one of another kind."
         )
     failed: ExportError | None = None
-    for spec in choices[best : max(best - WORSE, -1) : -1] if best else choices[:1]:
+    for spec in reversed(choices[max(best + 1 - WORSE, 0) : best + 1]):
         config = student_config(teacher, spec, training or {})
         student = taught_by(teacher, config, weight, progress)
         try:
@@ -220,8 +220,8 @@ def fit_to(
                 student.save(name, folder)
             return finished(student.export(path, quiet=quiet, **options), student, beside(teacher, student, None))
     raise failed or ExportError(
-        f"A trained student must fit as it did before it learned. Received: none of {WORSE} within {limits[0]:,} "
-        "bytes. Give a little more."
+        f"A trained student must fit as it did before it learned. Received: none of {min(WORSE, best + 1)} within "
+        f"{limits[0]:,} bytes. Give a little more."
     )
 
 
@@ -235,6 +235,20 @@ def _largest(choices: list[ModelSpec], fits: Callable[[ModelSpec], bool]) -> int
         else:
             high = middle
     return low - 1
+
+
+def _known(arena: int | None) -> int:
+    """Returns an arena that was measured.
+
+    Raises:
+        ExportError: It was not.
+    """
+    if arena is None:
+        raise ExportError(
+            "`arena` is measured by TFLite Micro. Received: a file that it does not run. Export the bundle to read "
+            "why, or leave `arena` out."
+        )
+    return int(arena)
 
 
 def _spent(forecaster: Forecaster, options: dict[str, Any]) -> dict[str, Any]:

@@ -148,9 +148,9 @@ def test_other_sizes_are_refused(text):
 @pytest.mark.slow
 @pytest.mark.skipif(not runtimes.micro_installed(), reason="TFLite Micro, which measures arenas, is for x86 Linux")
 def test_what_fits_is_as_large_as_the_device_allows(teacher, tmp_path):
-    found = fit_to(teacher, "6500", 5000, path=tmp_path / "small.tflite", name="small", folder=tmp_path, quiet=True)
+    found = fit_to(teacher, "5800", 5000, path=tmp_path / "small.tflite", name="small", folder=tmp_path, quiet=True)
     file = tmp_path / "small.tflite"
-    assert 5_500 < file.stat().st_size <= 6500
+    assert 5_000 < file.stat().st_size <= 5800
     assert runtimes.Micro(file.read_bytes()).arena <= 5000
     assert found.distilled is not None
     assert found.forecaster.path_ == tmp_path / "small/1"
@@ -167,6 +167,21 @@ def test_a_bundle_that_fits_is_exported_as_it_is(teacher, tmp_path):
     assert found.forecaster is teacher
     assert "The bundle itself fits; nothing was distilled." in str(found)
     assert (tmp_path / "whole.tflite").is_file()
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 4])
+def test_the_largest_that_fits_is_trained_however_small_it_is(units, monkeypatch, tmp_path):
+    """Sizes are made up here: a hundred bytes a unit, so that it is known which is the largest."""
+    teacher = fitted(training={"epochs": 1})
+
+    def spent(forecaster, options):
+        return {"file_bytes": 100 * forecaster.config.model.options["units"], "arena": 1}
+
+    monkeypatch.setattr("forecast.device_fit._spent", spent)
+    monkeypatch.setattr(forecast.Forecaster, "export", lambda *_, **__: "a report")
+    found = fit_to(teacher, 100 * units + 50, path=tmp_path / "made_up.tflite", quiet=True)
+    assert found.forecaster.config.model.options["units"] == units
+    assert found.report == "a report"
 
 
 @pytest.mark.slow
