@@ -301,6 +301,19 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+def differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Returns the name, the old and the new value of all that two mappings have otherwise, group by group.
+
+    Example:
+        >>> differences({"seed": 1, "training": {"epochs": 5}}, {"seed": 1, "training": {"epochs": 6}})
+        [('training.epochs', 5, 6)]
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        dot = f"{name}." if name else ""
+        return [one for key in {**old, **new} for one in differences(old.get(key), new.get(key), f"{dot}{key}")]
+    return [] if old == new else [(name, old, new)]
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """Returns the settings in a YAML file, not yet checked.
 

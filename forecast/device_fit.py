@@ -13,7 +13,6 @@ stack, and the program around it come on top.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,18 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import ConfigError, ExportError
 
 from .config import ModelSpec
-from .distilling import Distilled, beside, parameters, student_config, students, succeeding, taught_by, untrained
+from .distilling import (
+    Distilled,
+    beside,
+    how_many,
+    lesson_from,
+    parameters,
+    student_config,
+    students,
+    succeeding,
+    taught_by,
+    untrained,
+)
 from .text import aligned
 
 if TYPE_CHECKING:
@@ -187,7 +197,9 @@ def fit_to(
     whole = teacher.network_.count_params()
     if measured(teacher, teacher.config.members()[0].model, whole, _UNGATED).fits:
         return finished(teacher.export(path, quiet=quiet, **options), teacher, None)
-    choices = [spec for spec in students(teacher) if parameters(teacher, student_config(teacher, spec, {})) < whole]
+    choices = students(teacher)
+    if parameters(teacher, student_config(teacher, choices[-1], {})) == whole:  # the bundle itself, which is too large
+        choices.pop()
 
     def bare(spec: ModelSpec) -> Tried:
         config = student_config(teacher, spec, training or {})
@@ -195,7 +207,7 @@ def fit_to(
         one = succeeding(teacher, config, replace(teacher.fitted_, network=network), {"what": "untrained"})
         return measured(one, spec, int(network.count_params()), _UNGATED)
 
-    best = _largest(choices, lambda spec: bare(spec).fits)
+    best = how_many(choices, lambda spec: bare(spec).fits) - 1
     if best < 0:
         least = tried[min(tried)]
         needs = f"{least.flash:,} bytes" + ("" if least.arena is None else f" and an arena of {least.arena:,}")
@@ -205,10 +217,11 @@ def fit_to(
             + f". Received: the smallest {least.model.name} needs {needs}. Give more, train a teacher with a shorter "
             "lookback or fewer features, or one of another kind."
         )
+    lesson = lesson_from(teacher, student_config(teacher, choices[best], training or {}), weight)
     failed: ExportError | None = None
     for spec in reversed(choices[max(best + 1 - WORSE, 0) : best + 1]):
         config = student_config(teacher, spec, training or {})
-        student = taught_by(teacher, config, weight, progress)
+        student = taught_by(teacher, lesson, config, weight, progress)
         try:
             after = measured(student, spec, student.network_.count_params(), {})
         except ExportError as error:  # it drifts: a smaller one may not
@@ -223,18 +236,6 @@ def fit_to(
         f"A trained student must fit as it did before it learned. Received: none of {min(WORSE, best + 1)} within "
         f"{limits[0]:,} bytes. Give a little more."
     )
-
-
-def _largest(choices: list[ModelSpec], fits: Callable[[ModelSpec], bool]) -> int:
-    """Returns the place of the largest that fits, small ones first; -1 where none does."""
-    low, high = 0, len(choices)
-    while low < high:
-        middle = (low + high) // 2
-        if fits(choices[middle]):
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
 
 
 def _known(arena: int | None) -> int:

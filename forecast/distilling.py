@@ -17,23 +17,23 @@ https://arxiv.org/abs/1908.00858
 
 from __future__ import annotations
 
-import copy
+import bisect
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.cleaning import CleaningReport
 from pipelines.errors import ConfigError, DataError
 from pipelines.pipeline import Rows
 from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig, ModelSpec, merge
 from .evaluation.beside import season_lengths
-from .fitting import Fitted, Lesson, calibrated, fresh, learned, naive_errors, shapes_of
-from .selection import training_windows, validation_windows
+from .fitting import Fitted, Lesson, calibrated, fresh, learned, lesson_of, shapes_of
+from .lineage import successor
+from .selection import calibration_windows
 from .text import aligned, number
 
 if TYPE_CHECKING:
@@ -151,8 +151,11 @@ def distill(
     spec = students(teacher, share)[-1] if model is None else ModelSpec.model_validate(model)
     config = student_config(teacher, spec, training)
     _refuse_large(teacher, config, share)
-    student = taught_by(teacher, config, weight, progress)
-    other = taught_by(teacher, config, 0.0, progress) if alone and weight else student if alone else None
+    lesson = lesson_from(teacher, config, weight)
+    student = taught_by(teacher, lesson, config, weight, progress)
+    other = student if alone else None
+    if alone and weight:
+        other = taught_by(teacher, replace(lesson, softened=None), config, 0.0, progress)
     return beside(teacher, student, other)
 
 
@@ -172,20 +175,19 @@ def students(teacher: Forecaster, share: float = 1.0) -> list[ModelSpec]:
     largest = max(units) if isinstance(units, list | tuple) else units
     found = [_scaled(base, units, size / largest) for size in _sizes(largest)]
     most = share * teacher.network_.count_params()
-    low, high = 0, len(found)  # all below `low` are small enough, none from `high` on is
-    while low < high:
-        middle = (low + high) // 2
-        if parameters(teacher, student_config(teacher, found[middle], {})) <= most:
-            low = middle + 1
-        else:
-            high = middle
-    if not low:
+    small = how_many(found, lambda spec: parameters(teacher, student_config(teacher, spec, {})) <= most)
+    if not small:
         least = parameters(teacher, student_config(teacher, found[0], {}))
         raise ConfigError(
             f"A student must have at most {int(most):,} parameters ({share:g} of its teacher's). Received: {least:,} "
             f"in the smallest {base.name}. Raise `share`, or name another student."
         )
-    return found[:low]
+    return found[:small]
+
+
+def how_many(choices: Sequence[ModelSpec], fits: Callable[[ModelSpec], bool]) -> int:
+    """Returns how many of the choices fit, given that small ones come first; asks about few of them."""
+    return bisect.bisect_left(choices, True, key=lambda spec: not fits(spec))
 
 
 def student_config(teacher: Forecaster, model: ModelSpec, training: dict[str, Any]) -> ForecastConfig:
@@ -211,35 +213,40 @@ def untrained(teacher: Forecaster, config: ForecastConfig) -> Any:
     return fresh(pipeline, config, shapes_of(pipeline, config, season))
 
 
-def taught_by(teacher: Forecaster, config: ForecastConfig, weight: float, progress: Progress) -> Forecaster:
-    """Returns a trained student as a forecaster."""
-    panel, splits, pipeline = teacher.panel_, teacher.splits_, teacher.pipeline_
-    rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-    index = training_windows(pipeline, rows, splits, CleaningReport())
-    lesson = Lesson(
-        pipeline,
-        rows,
-        index,
-        validation_windows(pipeline, rows, splits),
-        season_lengths(panel, config.season_length)[0],
-        naive_errors(panel, splits, config),
-        _softened(teacher.fitted_, rows, index, weight) if weight else None,
-    )
+def lesson_from(teacher: Forecaster, config: ForecastConfig, weight: float) -> Lesson:
+    """Returns what a teacher's training windows teach a student; its answers are computed here, once for all students.
+
+    Args:
+        config: Of a student.
+        weight: Of the teacher's answers; 0 for the truth alone.
+    """
+    splits, pipeline = teacher.splits_, teacher.pipeline_
+    rows = pipeline.transform(teacher.panel_, known_until=splits.rows("validation")[0])
+    lesson = lesson_of(pipeline, rows, splits, config)
+    if not weight:
+        return lesson
+    return replace(lesson, softened=_softened(teacher.fitted_, rows, lesson.training, weight))
+
+
+def taught_by(
+    teacher: Forecaster, lesson: Lesson, config: ForecastConfig, weight: float, progress: Progress
+) -> Forecaster:
+    """Returns a trained student as a forecaster.
+
+    Args:
+        lesson: See `lesson_from`; `weight` is what it was made with.
+    """
+    splits, rows = teacher.splits_, lesson.rows
     progress.say(f"student {config.model.name}, {f'weight of the teacher {weight:g}' if weight else 'alone'}")
-    fitted = calibrated(learned(lesson, config, progress), rows, splits, progress)
+    calibration = calibration_windows(lesson.pipeline, rows, splits)
+    fitted = calibrated(learned(lesson, config, progress), rows, splits, calibration, progress)
     return succeeding(teacher, config, fitted, {"what": "distilled", "weight": weight})
 
 
 def succeeding(teacher: Forecaster, config: ForecastConfig, fitted: Fitted, about: dict[str, Any]) -> Forecaster:
-    """Returns a forecaster on the rows of another, that remembers where it came from."""
-    student = copy.copy(teacher)
-    came = {key: teacher.manifest_[key] for key in ("name", "version", "digest") if key in teacher.manifest_}
-    student.own, student.config, student._fitted, student._unfinished = None, config, fitted, None
-    student.lineage_ = (
-        *teacher.lineage_,
-        {**about, "teacher": teacher.config.label, **({"from": came} if came else {})},
-    )
-    student.path_, student.manifest_ = None, {}
+    """Returns a student on the rows of its teacher."""
+    student = successor(teacher, fitted, {**about, "teacher": teacher.config.label})
+    student.own, student.config = None, config
     return student
 
 

@@ -17,7 +17,6 @@ https://doi.org/10.1016/j.ijforecast.2019.04.014, on how combinations fare.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,8 @@ from pipelines.pipeline import DataPipeline
 
 from .evaluation.beside import season_lengths
 from .fitting import Fitted, calibrated, shapes_of
+from .lineage import successor
+from .selection import calibration_windows
 
 if TYPE_CHECKING:
     import keras
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from .prepare import Data
 
 PREFIX = "network_"
+_OTHER_ROWS = (
+    "Members of an ensemble share one split and one scaling, learned from the same training rows. Received: another {} "
+    "in member {}. Train them on the same rows with the same `split`."
+)
+SAME = ("horizon", "gap", "predict", "past", "known", "static", "features", "quantiles", "bounds", "scaling")
 
 
 def combined(networks: Sequence[keras.Model], config: ForecastConfig, shapes: Shapes, levels: np.ndarray) -> Any:
@@ -51,11 +57,11 @@ def combined(networks: Sequence[keras.Model], config: ForecastConfig, shapes: Sh
     """
     from .models._shell import core_of, wrap
 
-    how = "mean" if config.ensemble is None else config.ensemble.combine
+    how = config.ensemble.combine if config.ensemble is not None else "mean"
     if not shares_shell(config):
         return _joined(networks, shapes, how)
     core = _joined([core_of(one, config.normalize) for one in networks], shapes, how)
-    return wrap(core, shapes, config.members()[0].normalize, levels, put_back=config.predict == "level")
+    return wrap(core, shapes, config.normalize, levels, put_back=config.predict == "level")
 
 
 def ensemble_of(forecasters: Sequence[Forecaster], combine: str = "median", data: Data | None = None) -> Forecaster:
@@ -107,8 +113,8 @@ def ensemble_of(forecasters: Sequence[Forecaster], combine: str = "median", data
         copied = keras.models.clone_model(one.network_)
         copied.set_weights(one.network_.get_weights())
         networks.append(copied)
-    result = copy.copy(widest if data is None else widest.attach(data))
-    panel, splits, pipeline = first.panel_ if data is None else result.panel_, result.splits_, widest.pipeline_
+    base = widest if data is None else widest.attach(data)
+    panel, splits, pipeline = first.panel_ if data is None else base.panel_, base.splits_, widest.pipeline_
     for place, one in enumerate(forecasters, 1):
         if not np.array_equal(one._split(panel).bounds, splits.bounds):
             raise ConfigError(_OTHER_ROWS.format("split", place))
@@ -116,17 +122,10 @@ def ensemble_of(forecasters: Sequence[Forecaster], combine: str = "median", data
     network = combined(networks, config, shapes, pipeline.levels_)
     fitted = Fitted(pipeline, network, None, None, config.quantiles)
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-    result.config, result._panel, result.own = config, panel, first.own
-    result._fitted = calibrated(fitted, rows, splits, Progress(quiet=True))
-    result.path_, result.manifest_, result._unfinished, result.lineage_ = None, {}, None, ()
+    calibration = calibration_windows(pipeline, rows, splits)
+    result = successor(base, calibrated(fitted, rows, splits, calibration, Progress(quiet=True)), {})
+    result.config, result._panel, result.own, result.lineage_ = config, panel, first.own, ()
     return result
-
-
-_OTHER_ROWS = (
-    "Members of an ensemble share one split and one scaling, learned from the same training rows. Received: another {} "
-    "in member {}. Train them on the same rows with the same `split`."
-)
-SAME = ("horizon", "gap", "predict", "past", "known", "static", "features", "quantiles", "bounds", "scaling")
 
 
 def _refuse_others(forecasters: Sequence[Forecaster]) -> None:

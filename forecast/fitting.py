@@ -112,6 +112,10 @@ class Lesson:
     scales: np.ndarray | None = None
     softened: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
+    def shapes(self, config: ForecastConfig) -> Shapes:
+        """Returns the sizes that a network is built for."""
+        return shapes_of(self.pipeline, config, self.season)
+
 
 def fit(
     panel: Panel,
@@ -148,28 +152,39 @@ def fit(
     report = CleaningReport() if report is None else report
     pipeline = DataPipeline(config.pipeline(config.target)).fit(panel, splits, report)
     rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-    lesson = Lesson(
+    lesson = lesson_of(pipeline, rows, splits, config, report)
+    calibration = calibration_windows(pipeline, rows, splits)
+    progress.say(str(report))
+    if splits.count("calibration") and not len(calibration):
+        progress.say(uncalibrated(pipeline, splits))  # before the training, rather than after
+    bare = learned(lesson, config, progress, own=own, start=start, kept=kept, watch=watch)
+    return calibrated(bare, rows, splits, calibration, progress)
+
+
+def lesson_of(
+    pipeline: DataPipeline, rows: Rows, splits: Splits, config: ForecastConfig, report: CleaningReport | None = None
+) -> Lesson:
+    """Returns what the training part of some rows teaches.
+
+    Raises:
+        DataError: No window trains, or none validates.
+    """
+    panel = rows.panel
+    return Lesson(
         pipeline,
         rows,
-        training_windows(pipeline, rows, splits, report),
+        training_windows(pipeline, rows, splits, CleaningReport() if report is None else report),
         validation_windows(pipeline, rows, splits),
         season_lengths(panel, config.season_length)[0],
         naive_errors(panel, splits, config) if any(one.loss in PER_SERIES for one in config.members()) else None,
     )
-    progress.say(str(report))
-    if splits.count("calibration") and not len(calibration_windows(pipeline, rows, splits)):
-        progress.say(uncalibrated(pipeline, splits))  # before the training, rather than after
-    bare = learned(lesson, config, progress, own=own, start=start, kept=kept, watch=watch)
-    return calibrated(bare, rows, splits, progress)
 
 
-def calibrated(fitted: Fitted, rows: Rows, splits: Splits, progress: Progress) -> Fitted:
-    """Returns it with intervals, learned from one forecast of the calibration part, where that holds a window."""
-    pipeline = fitted.pipeline
-    calibration = calibration_windows(pipeline, rows, splits)
+def calibrated(fitted: Fitted, rows: Rows, splits: Splits, calibration: WindowIndex, progress: Progress) -> Fitted:
+    """Returns it with intervals, learned from one forecast of calibration windows; as it is where there are none."""
     if not len(calibration):
         return fitted
-    intervals = calibrate(fitted.predict, pipeline, rows, calibration, splits)
+    intervals = calibrate(fitted.predict, fitted.pipeline, rows, calibration, splits)
     progress.say(str(intervals))
     return replace(fitted, intervals=intervals)
 
@@ -188,25 +203,23 @@ def learned(
     from .ensembles import combined
 
     members = config.members()
-    shapes = [_shapes(lesson, one) for one in members]
-    networks = [fresh(lesson.pipeline, one, size, own) for one, size in zip(members, shapes, strict=True)]
+    networks = [fresh(lesson.pipeline, one, lesson.shapes(one), own) for one in members]
     network = networks[0]
     if config.ensemble is not None:
-        network = combined(networks, config, _shapes(lesson, config), lesson.pipeline.levels_)
+        network = combined(networks, config, lesson.shapes(config), lesson.pipeline.levels_)
     if start is not None:
         network.set_weights(start)
     runs = []
-    for number, (one, size, member) in enumerate(zip(members, shapes, networks, strict=True), 1):
+    for number, (one, member) in enumerate(zip(members, networks, strict=True), 1):
         if len(members) > 1:
             progress.say(f"network {number}/{len(members)}: {one.model.name}, seed {one.seed}")
         checkpoint = None if kept is None else kept(f"network-{number}")
-        runs.append(train_network(member, size, lesson, one, progress, own, checkpoint, watch))
+        runs.append(train_network(member, lesson, one, progress, own, checkpoint, watch))
     return Fitted(lesson.pipeline, network, None, runs[0], config.quantiles)
 
 
 def train_network(
     network: keras.Model,
-    shapes: Shapes,
     lesson: Lesson,
     config: ForecastConfig,
     progress: Progress,
@@ -220,7 +233,7 @@ def train_network(
     from .training.losses import make
     from .training.precision import in_sixteen_bits
 
-    pipeline, spec = lesson.pipeline, config.training
+    pipeline, spec, shapes = lesson.pipeline, config.training, lesson.shapes(config)
     learner = network
     if spec.precision == "mixed" and (policy := in_sixteen_bits(progress, own is not None)):
         learner = build(pipeline, config, shapes, own, policy)
@@ -229,10 +242,12 @@ def train_network(
     scales = lesson.scales if config.loss in PER_SERIES else None
     extras = Extras(spec.augment, forced, lesson.softened, scales)
     windows, scored = (looking_back(index, config.lookback) for index in (lesson.training, lesson.validation))
+    if spec.steps is not None:
+        scored = few(scored, spec.steps * spec.batch_size)  # where not all can train, not all need validate
     live = Fitted(pipeline, learner, None, None, config.quantiles)
     run = train(
         trained,
-        Batches(trained, pipeline, lesson.rows, windows, spec.batch_size, config.seed, extras),
+        Batches(trained, pipeline, lesson.rows, windows, spec.batch_size, config.seed, extras, spec.steps),
         Batches(trained, pipeline, lesson.rows, scored, max(spec.batch_size, 256), None, Extras(scales=scales)),
         spec,
         progress,
@@ -251,6 +266,11 @@ def looking_back(index: WindowIndex, lookback: int) -> WindowIndex:
     return index if index.spec.lookback == lookback else replace(index, spec=index.spec.replace(lookback=lookback))
 
 
+def few(index: WindowIndex, most: int) -> WindowIndex:
+    """Returns at most so many windows, spread evenly over all."""
+    return index if len(index) <= most else index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
+
+
 def _states(network: keras.Model, config: ForecastConfig, lesson: Lesson, index: WindowIndex) -> dict[str, np.ndarray]:
     """Returns gates and states of the first recurrent layer over the last validation window."""
     from .inspection import states
@@ -266,8 +286,18 @@ def naive_errors(panel: Panel, splits: Splits, config: ForecastConfig) -> np.nda
     every = WindowIndex(np.zeros(S, np.int64), np.arange(S), config.window)
     seasons = season_lengths(panel, config.season_length)
     scales = training_facts(panel, every, config.target, seasons, (first, end))["mase_scale"]  # (S, K)
+    return above_zero(scales)
+
+
+def above_zero(scales: np.ndarray) -> np.ndarray:
+    """Returns scales of errors; one of a series that never moved, or that nobody knows, is the mean of the others.
+
+    Example:
+        >>> above_zero(np.array([[2.0], [0.0], [np.nan], [4.0]])).ravel()
+        array([2., 3., 3., 4.])
+    """
     usual = np.nanmean(np.where(scales > 0, scales, np.nan)) if (scales > 0).any() else 1.0
-    return np.where(scales > 0, scales, usual)  # a series that never moved counts like the others
+    return np.where(scales > 0, scales, usual)
 
 
 def fresh(pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: keras.Model | None = None) -> Any:
@@ -276,10 +306,6 @@ def fresh(pipeline: DataPipeline, config: ForecastConfig, shapes: Shapes, own: k
 
     keras.utils.set_random_seed(config.seed)
     return build(pipeline, config, shapes, own)
-
-
-def _shapes(lesson: Lesson, config: ForecastConfig) -> Shapes:
-    return shapes_of(lesson.pipeline, config, lesson.season)
 
 
 def shapes_of(pipeline: DataPipeline, config: ForecastConfig, season: int) -> Shapes:

@@ -19,7 +19,6 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from pipelines.errors import ConfigError, Locked
 
 from . import bundle
 from .bundle._files import plain, versions
+from .config import differences
 
 if TYPE_CHECKING:
     from pipelines.panel import Panel
@@ -132,7 +132,7 @@ def begin(
         if old.name != "lock":
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     run = uuid.uuid4().hex
-    _write(folder / "about.json", {**about, "run": run})
+    bundle.write_text(folder / "about.json", json.dumps({**about, "run": run}, indent=1) + "\n")
     said = f"There is no unfinished training in {home}; this one begins." if resume else ""
     said = "An unfinished training of these settings begins anew; --resume goes on with one." if known else said
     return Unfinished(folder, run, said, lock)
@@ -165,26 +165,18 @@ def _others(home: Path, folder: Path) -> list[dict[str, Any]]:
 
 def _refusal(mine: dict[str, Any], theirs: dict[str, Any], home: Path) -> str:
     """Returns why an unfinished training does not go on."""
-    differ = _differences(theirs["settings"], mine["settings"])
+    found = differences(theirs["settings"], mine["settings"])
+    found += differences(theirs["versions"], mine["versions"], "versions")
+    differ = [f"{name} {old!r}, now {new!r}" for name, old, new in found]
     if theirs["rows"] != mine["rows"]:
         had, has = (f"{one['count']:,} up to {one['last']}" for one in (theirs, mine))
         differ.append(f"other rows or splits, {had}, now {has}")
-    for name in ("versions", "kernel", "model"):
-        if theirs[name] != mine[name]:
-            differ += _differences(theirs[name], mine[name], name) if name == "versions" else [f"another {name}"]
+    differ += [f"another {name}" for name in ("kernel", "model") if theirs[name] != mine[name]]
     return (
         "A training goes on with the settings, rows and versions it began with. Received, beside the unfinished one in "
         f"{home}: {'; '.join(differ[:6])}. Give the same again to go on with it, or leave out `resume` to start anew "
         "beside it."
     )
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Returns "name old, now new" of all that two mappings have otherwise."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        dot = f"{name}." if name else ""
-        return [text for key in {**old, **new} for text in _differences(old.get(key), new.get(key), f"{dot}{key}")]
-    return [] if old == new else [f"{name} {old!r}, now {new!r}"]
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
@@ -193,12 +185,6 @@ def _read(folder: Path) -> dict[str, Any] | None:
         return about if {"settings", "rows", "versions", "kernel", "model", "run"} <= set(about) else None
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _write(path: Path, about: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _sweep(home: Path, mine: Path) -> None:

@@ -28,7 +28,6 @@ Axes: `N` windows, `H` horizon, `K` targets, `S` series.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,8 @@ from pipelines.windows import WindowIndex
 
 from .config import ForecastConfig
 from .evaluation.beside import season_lengths
-from .fitting import Fitted, Lesson, naive_errors, shapes_of, train_network
+from .fitting import Fitted, Lesson, naive_errors, train_network
+from .lineage import successor
 from .selection import training_windows, validation_windows
 from .text import number
 from .unseen import cuts, moved, refuse_nothing_new
@@ -316,9 +316,9 @@ def _steps(network: Any, lesson: Lesson, config: ForecastConfig, quiet: bool) ->
     """Trains a network in place, and returns how that went, or why it did not: then its weights are as before."""
     from .training.progress import Progress
 
-    shapes, before = shapes_of(lesson.pipeline, config, lesson.season), network.get_weights()
+    before = network.get_weights()
     try:
-        return train_network(network, shapes, lesson, config, Progress(quiet)), ""
+        return train_network(network, lesson, config, Progress(quiet)), ""
     except DataError as error:  # the loss was no number from the first epoch on
         network.set_weights(before)
         return None, str(error)
@@ -336,10 +336,7 @@ def _why(accepted: bool, run: TrainingRun | None) -> str:
 def _successor(
     forecaster: Forecaster, fitted: Fitted, prepared: Prepared, splits: Splits, about: dict[str, Any]
 ) -> Forecaster:
-    """Returns a forecaster with other weights, that remembers where they came from."""
-    other = copy.copy(forecaster)
-    came = {key: forecaster.manifest_[key] for key in ("name", "version", "digest") if key in forecaster.manifest_}
-    other._fitted, other._panel, other._splits, other._unfinished = fitted, prepared.panel, splits, None
-    other.lineage_ = (*forecaster.lineage_, {**about, **({"from": came} if came else {})})
-    other.path_, other.manifest_, other.report_, other.source_ = None, {}, prepared.report, prepared.source
+    """Returns a forecaster with other weights on other rows."""
+    other = successor(forecaster, fitted, about)
+    other._panel, other._splits, other.report_, other.source_ = prepared.panel, splits, prepared.report, prepared.source
     return other

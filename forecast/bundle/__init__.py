@@ -33,7 +33,7 @@ from typing import Any
 from pipelines.errors import BundleError, ConfigError, UnknownName
 
 from . import _aliases
-from ._files import MANIFEST, check_files, describe, read_manifest, write_manifest
+from ._files import MANIFEST, check_files, describe, read_manifest, sync, write_manifest, write_text
 from ._golden import answers, smoke
 from ._network import check_network, load_network
 
@@ -55,6 +55,7 @@ __all__ = [
     "sync",
     "verify",
     "write",
+    "write_text",
 ]
 
 _NAME = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -163,16 +164,6 @@ def _sweep(home: Path) -> None:
         with contextlib.suppress(OSError):
             if name.startswith(_TEMPORARY) and time.time() - (home / name).lstat().st_mtime > _STALE_AFTER:
                 shutil.rmtree(home / name, ignore_errors=True)
-
-
-def sync(folder: Path) -> None:
-    """Writes a folder's own entries through to the disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # --- finding --------------------------------------------------------------------------------------------------------

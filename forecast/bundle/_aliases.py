@@ -11,7 +11,6 @@ The file is replaced as a whole, by one process at a time. A version itself neve
 from __future__ import annotations
 
 import json
-import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 import filelock
 
 from pipelines.errors import BundleError, ConfigError
+
+from ._files import write_text
 
 FILE = "aliases.json"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
@@ -94,15 +95,4 @@ def roll_back(home: Path, alias: str) -> tuple[int, int]:
 
 
 def _write(home: Path, aliases: dict[str, list[Entry]]) -> None:
-    from . import sync
-
-    temporary = home / f".{FILE}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(json.dumps(aliases, indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, home / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(home)
+    write_text(home / FILE, json.dumps(aliases, indent=1, ensure_ascii=False) + "\n")

@@ -33,6 +33,15 @@ SomeData = Annotated[
         metavar="[DATA]", help="Rows up to now; by default those that the bundle was trained on, read again."
     ),
 ]
+Many = list[str] | None
+Target = Annotated[Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")]
+Horizon = Annotated[int | None, typer.Option(help="Rows one call predicts. [default: 1]")]
+ExchangeCalendar = Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A YAML file with any setting; options go over it.")
+]
+Settings = Annotated[Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Folder = Annotated[

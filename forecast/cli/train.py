@@ -7,28 +7,39 @@ import typer
 
 from pipelines.errors import ConfigError
 
-from ._shared import DataArgument, Folder, Json, Quiet, gathered, judgement, parse_settings, say, show_json
+from ._shared import (
+    ConfigFile,
+    DataArgument,
+    ExchangeCalendar,
+    Folder,
+    Horizon,
+    Json,
+    Many,
+    Model,
+    Quiet,
+    Settings,
+    Target,
+    gathered,
+    judgement,
+    parse_settings,
+    say,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
     from ..forecaster import Forecaster
 
-Many = list[str] | None
-
 
 def train(
     data: DataArgument,
-    target: Annotated[
-        Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")
-    ] = None,
+    target: Target = None,
+    model: Model = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="Name of the bundle. [default: after the data]")
     ] = None,
     lookback: Annotated[int | None, typer.Option(help="Rows the model sees. [default: 60]")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Rows one call predicts. [default: 1]")] = None,
+    horizon: Horizon = None,
     gap: Annotated[int | None, typer.Option(help="Rows skipped between past and future. [default: 0]")] = None,
     predict: Annotated[str | None, typer.Option(help="level or return. [default: level]")] = None,
     feature: Annotated[Many, typer.Option(help="A computed column, such as 'RSI(14)'; give it again for more.")] = None,
@@ -38,7 +49,7 @@ def train(
     quantile: Annotated[
         list[float] | None, typer.Option(help="A quantile to forecast, such as 0.9; give it again for more.")
     ] = None,
-    calendar: Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")] = None,
+    calendar: ExchangeCalendar = None,
     freq: Annotated[str | None, typer.Option(help="A pandas frequency, such as h or D. [default: inferred]")] = None,
     id_col: Annotated[str | None, typer.Option(help="Column that names the series.")] = None,
     time_col: Annotated[str | None, typer.Option(help="Column of stamps.")] = None,
@@ -55,12 +66,8 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Adam's. [default: 0.001]")] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without gain until it stops. [default: 5]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="A YAML file with any setting; options go over it.")
-    ] = None,
-    setting: Annotated[
-        Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")
-    ] = None,
+    config: ConfigFile = None,
+    setting: Settings = None,
     save: Annotated[bool, typer.Option(help="Save a bundle.")] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was killed, to the same weights.")

@@ -7,22 +7,30 @@ import typer
 
 from pipelines.errors import ConfigError
 
-from ._shared import DataArgument, Json, Quiet, check_picture, gathered, say, show_json
-
-Many = list[str] | None
+from ._shared import (
+    ConfigFile,
+    DataArgument,
+    ExchangeCalendar,
+    Horizon,
+    Json,
+    Model,
+    Quiet,
+    Settings,
+    Target,
+    check_picture,
+    gathered,
+    say,
+    show_json,
+)
 
 
 def tune(
     data: DataArgument,
-    target: Annotated[
-        Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")
-    ] = None,
+    target: Target = None,
+    model: Model = None,
     lookback: Annotated[int | None, typer.Option(help="Rows the model sees, to begin with. [default: 60]")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Rows one call predicts. [default: 1]")] = None,
-    calendar: Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")] = None,
+    horizon: Horizon = None,
+    calendar: ExchangeCalendar = None,
     epochs: Annotated[int | None, typer.Option(help="Of a trial, at most so many. [default: 100]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order, and what is tried. [default: 0]")] = None,
     trials: Annotated[
@@ -39,12 +47,8 @@ def tune(
     ] = None,
     show_space: Annotated[bool, typer.Option("--show-space", help="Print what would be tried, and stop.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no other trial begins.")] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="A YAML file with any setting; options go over it.")
-    ] = None,
-    setting: Annotated[
-        Many, typer.Option("--set", help="Any other setting, such as split.test=0.1 or model.units=32.")
-    ] = None,
+    config: ConfigFile = None,
+    setting: Settings = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the best settings to this YAML file, for `train`.")
     ] = None,

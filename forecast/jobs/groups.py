@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipelines.errors import BundleError, ConfigError
 
-from .store import as_json, write_text
+from ..bundle import write_text
+from .store import as_json
 
 FILE = "groups.json"
 

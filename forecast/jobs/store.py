@@ -31,7 +31,7 @@ import filelock
 
 from pipelines.errors import ConfigError, Locked
 
-from ..bundle import sync
+from ..bundle import sync, write_text
 
 RUN = "run.json"
 CURRENT = "CURRENT"
@@ -237,20 +237,6 @@ def hashes(about: dict[str, Any]) -> dict[str, str]:
 def as_json(about: Any) -> str:
     """Returns plain data as JSON for files."""
     return json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file through to the disk: whole, or as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..bundle import write_text
 from .config import Job
-from .store import write_text
 
 PING_TIMEOUT = 5.0  # seconds
 

@@ -33,7 +33,7 @@ from .opened import Opened, current
 from .parts import parts
 from .rows import by_name, labels, read
 from .settings import Training
-from .store import Store, as_json, write_text, writing
+from .store import Store, as_json, writing
 
 if TYPE_CHECKING:
     from ..evaluation.backtest import Backtest
@@ -150,7 +150,7 @@ def train(job: Job | str | Path, as_of: str | None = None, *, folder: Path | Non
             groups.write(base / job.bundle, recipe.by, of)
         about = {"job": job.spec.name, "as_of": str(moment), "models": [asdict(one) for one in done]}
         with writing(store.folder):
-            write_text(store.folder / "training.json", as_json(about))
+            bundle.write_text(store.folder / "training.json", as_json(about))
     return done
 
 
@@ -270,7 +270,7 @@ def _cut(panel: Panel, config: ForecastConfig, cutoffs: int) -> ForecastConfig:
         share if isinstance(share, float | int) else 0.1
         for share in (config.split.validation, config.split.calibration)
     ]
-    validation, calibration = (round(share * len(stamps)) for share in shares)
+    validation, calibration = (round(share * len(stamps)) if share < 1 else int(share) for share in shares)
     test = len(stamps) - need
     starts = [test - calibration - validation, test - calibration, test]
     if starts[0] < config.lookback + config.horizon:

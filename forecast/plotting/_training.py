@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..training.spec import USUAL_GRADIENT
 from . import _picked as picked
 from . import _style as style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-USUAL = (1e-3, 1e-1)  # between these, a gradient neither vanishes nor explodes; as `training/gradients.py` has it
 COLOURS = (style.MODEL, style.OTHER, "#009E73", "#CC79A7", "#E69F00", style.FITTED)
 MOST = 12  # layers that a picture tells apart
 STYLES = ("-", "--")
@@ -98,7 +98,7 @@ def plot_gradients(gradients: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         mostly outside 0.001 to 0.1: lstm
     """
     table = gradients.pivot(index="epoch", columns="layer", values="norm")[list(dict.fromkeys(gradients["layer"]))]
-    epochs, (low, high) = table.index.to_numpy(int), USUAL
+    epochs, (low, high) = table.index.to_numpy(int), USUAL_GRADIENT
     outside = ((table < low) | (table > high)).mean() > 0.5
     drawn = list(table.columns)[:MOST]
     ax = style.axes(ax)
@@ -108,7 +108,7 @@ def plot_gradients(gradients: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         norms = table[layer].to_numpy(float)
         style.line(ax, epochs, norms, colour, str(layer), points=True, linestyle=dashes)
     every = table[drawn].to_numpy(float).ravel()
-    every = np.append(every[np.isfinite(every) & (every > 0)], USUAL)
+    every = np.append(every[np.isfinite(every) & (every > 0)], USUAL_GRADIENT)
     _logarithmic(ax, every)
     ax.set_ylim(every.min() / 2, every.max() * 2)
     named = ", ".join(map(str, table.columns[outside]))

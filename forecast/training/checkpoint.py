@@ -17,6 +17,8 @@ import numpy as np
 
 from pipelines.errors import BundleError
 
+from ..bundle import sync
+
 COSTS = 20  # writing takes at most one part in so many of the time
 
 State = dict[str, np.ndarray]
@@ -51,11 +53,7 @@ class Checkpoint:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self.folder / f"state-{self._number % 2}.npz")
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(self.folder)
         now = time.monotonic()
         self._next = now + COSTS * (now - started)
 

@@ -56,6 +56,7 @@ class Batches:
         index: Which windows.
         batch_size: Windows per batch; the last one may be smaller.
         seed: Shuffles each epoch; None keeps the order, for validation.
+        steps: Batches of a pass, at most; by default all.
         extras: What else goes into them.
 
     Attributes:
@@ -71,13 +72,15 @@ class Batches:
         batch_size: int,
         seed: int | None = None,
         extras: Extras | None = None,
+        steps: int | None = None,
     ) -> None:
         self.names, self.pipeline, self.rows, self.index = input_names(model), pipeline, rows, index
         self.batch_size, self.seed, self.extras = batch_size, seed, extras or Extras()
-        self.epoch = 0
+        self.epoch, self.steps = 0, steps
 
     def __len__(self) -> int:
-        return -(-len(self.index) // self.batch_size)
+        every = -(-len(self.index) // self.batch_size)
+        return every if self.steps is None else min(every, self.steps)
 
     def dataset(self, first: int = 0) -> tf.data.Dataset:
         """Returns one pass over the windows, from a batch on."""
@@ -98,9 +101,9 @@ class Batches:
 
     def batch(self, which: np.ndarray, random: np.random.Generator, epoch: int = 0) -> tuple[Any, np.ndarray]:
         """Returns some windows of the index, by their numbers."""
-        extras, pipeline, index, y = self.extras, self.pipeline, self.index[which], np.empty(0)
-        inputs, truth = pipeline.batch(self.rows, index)
-        y = truth if truth is not None else y  # (B, H, K)
+        extras, pipeline, index = self.extras, self.pipeline, self.index[which]
+        y: Any
+        inputs, y = pipeline.batch(self.rows, index)  # y (B, H, K)
         answers = [y] if extras.softened is None else [y, extras.softened(which, y)]
         if extras.augment.on:
             relative = pipeline.spec.predict == "return"

@@ -20,8 +20,8 @@ import pandas as pd
 import tensorflow as tf
 
 from .checkpoint import State
+from .spec import USUAL_GRADIENT
 
-LOW, HIGH = 1e-3, 1e-1  # usual norms lie between
 BATCHES = 4
 COLUMNS = ("epoch", "layer", "norm")
 
@@ -119,18 +119,18 @@ def unusual(gradients: pd.DataFrame) -> list[str]:
         >>> unusual(frame)[0].partition(":")[0]
         "The gradient of layer 'lstm' was below 0.001 in 2 of 3 epochs (median 0.0003)"
     """
-    said = []
+    said, (low, high) = [], USUAL_GRADIENT
     for layer, norms in gradients.groupby("layer", sort=False)["norm"]:
         for many, limit, what in (
             (
-                norms < LOW,
-                f"below {LOW:g}",
+                norms < low,
+                f"below {low:g}",
                 "it hardly learns, or the loss is small in its units. Try a higher learning rate, a shorter lookback, "
                 "fewer layers, or normalize='mean_std'.",
             ),
             (
-                norms > HIGH,
-                f"above {HIGH:g}",
+                norms > high,
+                f"above {high:g}",
                 "its steps may overshoot, or the loss is large in its units. Set training.clip_norm to 1, or lower the "
                 "learning rate.",
             ),

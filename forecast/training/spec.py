@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec import Spec
 
+USUAL_GRADIENT = (1e-3, 1e-1)  # norms of a layer's gradient that neither vanishes nor explodes
 PER_SERIES = ("mase", "smape", "mixed")  # losses in units of each series, see `losses.py`
 
 Shape = Literal["constant", "cosine", "step", "plateau"]
@@ -86,6 +87,7 @@ class TrainingSpec(Spec):
     Attributes:
         epochs: At most so many passes over the training windows.
         batch_size: Windows per step.
+        steps: Batches of an epoch, at most: for many windows, of which each epoch then draws others. By default all.
         learning_rate: Adam's.
         schedule: How the learning rate goes over the run.
         loss: "mse", "mae", "huber", "log_cosh", or the name of any other Keras loss; "mase", "smape", or "mixed", the
@@ -107,6 +109,7 @@ class TrainingSpec(Spec):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: ScheduleSpec = ScheduleSpec()
     loss: str = "auto"

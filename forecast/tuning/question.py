@@ -33,7 +33,7 @@ from pipelines.windows import WindowIndex
 from ..config import ForecastConfig
 from ..evaluation.backtest import Backtest
 from ..evaluation.beside import baseline_forecasts, chosen, season_lengths, training_facts
-from ..fitting import Fitted, Lesson, learned, looking_back, naive_errors
+from ..fitting import Fitted, above_zero, learned, lesson_of, looking_back
 from ..prepare import Data, prepare
 from ..selection import training_windows, validation_windows
 from .space import Space, resolved
@@ -93,14 +93,7 @@ class Question:
         panel, splits = self.panel, self.splits
         pipeline = DataPipeline(config.pipeline(config.target)).fit(panel, splits)
         rows = pipeline.transform(panel, known_until=splits.rows("validation")[0])
-        lesson = Lesson(
-            pipeline,
-            rows,
-            training_windows(pipeline, rows, splits, CleaningReport()),
-            validation_windows(pipeline, rows, splits),
-            season_lengths(panel, config.season_length)[0],
-            naive_errors(panel, splits, config),
-        )
+        lesson = lesson_of(pipeline, rows, splits, config)
         index = looking_back(self.index, config.lookback)
 
         def after(epoch: int, live: Fitted) -> None:
@@ -167,9 +160,7 @@ def ask(
     y_true = pipeline.truth(panel, index)
     y_true[np.isnan(np.sum(list(beside.values()), axis=0))] = np.nan  # all are scored on what all can forecast
     facts = training_facts(panel, index, config.target, seasons, (first, end))
-    scale = facts["mase_scale"]
-    usual = float(np.nanmean(np.where(scale > 0, scale, np.nan))) if (scale > 0).any() else 1.0
-    scale = np.where(scale > 0, scale, usual)  # of a series that never moved, or is not in training
+    scale = above_zero(facts["mase_scale"])
     bars = {name: _error(y_true, y, scale) for name, y in beside.items()}
     backtest = Backtest(panel, index, config.target, y_true, {}, y_true[:, 0], facts, "validation", "")
     return Question(panel, splits, config, chosen_space, index, y_true, scale, bars, backtest.many)

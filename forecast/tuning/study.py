@@ -31,6 +31,7 @@ import numpy as np
 
 from pipelines.errors import ConfigError, Locked
 
+from ..config import differences
 from .space import Range, Space, label
 
 NAME = "forecast"
@@ -241,9 +242,9 @@ def _check(study: Any, about: dict[str, Any], path: Path) -> None:
         for name, value in about.items():
             study.set_user_attr(name, value)
         return
-    differ = []
-    for name in ("settings", "space"):
-        differ += _differences(known.get(name), about[name], "" if name == "settings" else "space")
+    found = differences(known.get("settings"), about["settings"])
+    found += differences(known.get("space"), about["space"], "space")
+    differ = [f"{name or 'settings'} {_there(old)}, now {_there(new)}" for name, old, new in found]
     had, has = known.get("rows", {}), about["rows"]
     if had != has:
         before, now = (f"{one.get('count', 0):,} up to {one.get('last', '?')}" for one in (had, has))
@@ -254,14 +255,6 @@ def _check(study: Any, about: dict[str, Any], path: Path) -> None:
             "A study goes on with the settings, search space and rows it began with. Received, beside those of "
             f"{path}: {'; '.join(differ[:6])}{more}. {ADVICE}"
         )
-
-
-def _differences(old: Any, new: Any, name: str) -> list[str]:
-    """Returns "name old, now new" of all that two mappings have otherwise."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        dot = f"{name}." if name else ""
-        return [text for key in {**old, **new} for text in _differences(old.get(key), new.get(key), f"{dot}{key}")]
-    return [] if old == new else [f"{name or 'settings'} {_there(old)}, now {_there(new)}"]
 
 
 def _there(value: Any) -> str:

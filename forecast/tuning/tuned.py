@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import yaml
 
 from pipelines.errors import ConfigError
 
+from ..bundle import write_text
 from ..config import ForecastConfig
 from ..text import aligned, number
 from .space import Space, said
@@ -86,10 +86,8 @@ class Tuned:
             ConfigError: It cannot be written.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.tmp")
         try:
-            temporary.write_text(self.yaml(), encoding="utf-8")
-            os.replace(temporary, path)
+            write_text(path, self.yaml())
         except OSError as error:
             raise ConfigError(
                 f"The best settings must go into a file that can be written. Received: {path} ({error.strerror})."

@@ -207,7 +207,7 @@ def test_what_decides_was_never_seen_and_no_future_is_on_both_sides(short, a, b,
     integers, model = short
     seen = {}
 
-    def noted(network, shapes, lesson, *others):
+    def noted(network, lesson, *others):
         seen["lesson"] = lesson
         raise DataError("enough")
 
