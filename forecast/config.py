@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from pipelines.cleaning import CleaningSpec
 from pipelines.errors import ConfigError
@@ -51,6 +51,8 @@ class ModelSpec(Spec):
             return {"name": value.get("name", "lstm"), "options": {**value.get("options", {}), **given}}
         return value
 
+
+AUTO = -1  # "auto" as a number of rows: whoever has the rows puts another in its place
 
 SHARED = ("horizon", "target", "gap", "predict", "quantiles", "features", "past", "known", "static")
 
@@ -116,10 +118,11 @@ class ForecastConfig(Spec):
     """All settings of a Forecaster.
 
     Attributes:
-        model: Which network; a name, or a mapping of name and options.
+        model: Which network; a name, or a mapping of name and options; "auto" tries several, see `forecast.auto`.
+        budget: How long "auto" may take, such as "10min".
         target: Column to predict, or several; may be left out where there is only one column.
         predict: The level of the target, or its return since the cutoff.
-        lookback: Rows the model sees.
+        lookback: Rows the model sees; "auto" for whole seasons, as many as the rows allow.
         horizon: Rows one call predicts.
         gap: Rows skipped between past and future.
         stride: Rows between windows of training and validation.
@@ -149,9 +152,10 @@ class ForecastConfig(Spec):
     """
 
     model: ModelSpec = ModelSpec()
+    budget: str | None = None
     target: tuple[str, ...] = ()
     predict: Literal["level", "return"] = "level"
-    lookback: int = Field(default=60, ge=1)
+    lookback: int = 60
     horizon: int = Field(default=1, ge=1)
     gap: int = Field(default=0, ge=0)
     stride: int = Field(default=1, ge=1)
@@ -179,6 +183,29 @@ class ForecastConfig(Spec):
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else () if value is None else value
+
+    @field_validator("lookback", mode="before")
+    @classmethod
+    def _left_open(cls, value: Any) -> Any:
+        return AUTO if value == "auto" else value
+
+    @field_validator("lookback")
+    @classmethod
+    def _some_rows(cls, lookback: int) -> int:
+        if lookback < 1 and lookback != AUTO:
+            raise ValueError(f"`lookback` must be an integer >= 1, or 'auto'. Received: {lookback}")
+        return lookback
+
+    @field_serializer("lookback")
+    def _as_written(self, lookback: int) -> int | str:
+        return "auto" if lookback == AUTO else lookback
+
+    @field_validator("budget")
+    @classmethod
+    def _some_time(cls, budget: str | None) -> str | None:
+        if budget is not None:
+            seconds(budget)
+        return budget
 
     @field_validator("scaling", mode="before")
     @classmethod
@@ -213,6 +240,22 @@ class ForecastConfig(Spec):
         return self
 
     @model_validator(mode="after")
+    def _who_chooses(self) -> "ForecastConfig":
+        auto = self.model.name == "auto"
+        if self.budget is not None and not auto:
+            raise ValueError(
+                f"`budget` is the time of model 'auto'. Received: {self.budget!r} with model {self.model.name!r}. "
+                "Leave it out, or limit a training by training.seconds."
+            )
+        if auto and (self.model.options or self.ensemble is not None):
+            what = "an ensemble" if self.ensemble is not None else f"options {', '.join(self.model.options)}"
+            raise ValueError(
+                f"Model 'auto' chooses networks, their options and ensembles itself. Received: {what}. Leave it out, "
+                "or name a model."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _whole_futures(self) -> "ForecastConfig":
         if self.gap and self.training.augment.slicing:
             raise ValueError(
@@ -224,7 +267,12 @@ class ForecastConfig(Spec):
     @model_validator(mode="after")
     def _sound_members(self) -> "ForecastConfig":
         for member in self.members():
-            if member.lookback > self.lookback:
+            if member.training.early_stopping != self.training.early_stopping:
+                raise ValueError(
+                    "`ensemble.members.training.early_stopping` must be the same for all members, which learn from the "
+                    f"same rows. Received: {member.training.early_stopping} for one of them. Set it beside `ensemble`."
+                )
+            if self.lookback != AUTO and member.lookback > self.lookback:
                 raise ValueError(
                     f"`ensemble.members.lookback` must be at most `lookback`, {self.lookback}, which all share. "
                     f"Received: {member.lookback}. Raise `lookback`, or lower the member's."
@@ -285,6 +333,27 @@ class ForecastConfig(Spec):
     def panel_options(self) -> dict[str, Any]:
         """Returns what `Panel.from_frame` needs of this."""
         return {"id_col": self.id_col, "time_col": self.time_col, "freq": self.freq, "calendar": self.calendar}
+
+
+def seconds(budget: str) -> float:
+    """Returns the seconds of a time such as "90s", "10min" or "2h".
+
+    Raises:
+        ValueError: It is no such time, or not above zero.
+
+    Example:
+        >>> seconds("10min")
+        600.0
+    """
+    import pandas as pd
+
+    try:
+        found = pd.Timedelta(budget).total_seconds()
+    except ValueError:
+        found = 0.0
+    if not found > 0 or budget.strip().isdigit():
+        raise ValueError(f"`budget` must be a time such as '90s', '10min' or '2h'. Received: {budget!r}")
+    return found
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -169,11 +169,11 @@ def lesson_of(
     Raises:
         DataError: No window trains, or none validates.
     """
-    panel = rows.panel
+    panel, taught = rows.panel, splits if config.training.early_stopping else splits.learned()
     return Lesson(
         pipeline,
         rows,
-        training_windows(pipeline, rows, splits, CleaningReport() if report is None else report),
+        training_windows(pipeline, rows, taught, CleaningReport() if report is None else report),
         validation_windows(pipeline, rows, splits),
         season_lengths(panel, config.season_length)[0],
         naive_errors(panel, splits, config) if any(one.loss in PER_SERIES for one in config.members()) else None,

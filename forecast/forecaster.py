@@ -8,6 +8,7 @@ evaluate   every score beside the naive forecast's
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ from pipelines.pipeline import DataPipeline
 from pipelines.splits import Splits, split
 from pipelines.windows import WindowIndex
 
-from .config import ForecastConfig, merge
+from .config import AUTO, ForecastConfig, merge
 from .evaluation.backtest import Backtest
 from .evaluation.beside import chosen, score
 from .evaluation.scores import Scores
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
 
+    from .auto import Leaderboard
     from .export.output import ExportReport
     from .training.fit import TrainingRun
+    from .training.progress import Progress
     from .updating import Updated
 
 T = TypeVar("T")
@@ -93,7 +96,7 @@ class Forecaster:
         settings.update({name: value for name, value in given.items() if value is not None})
         self.config = ForecastConfig(**merge(base, settings))
         self.own, self.custom_objects = own, custom_objects
-        if own is None and self.config.model.name != "own":
+        if own is None and self.config.model.name not in ("own", "auto"):
             from .models import registry
 
             registry.check(self.config.model.name)
@@ -107,6 +110,7 @@ class Forecaster:
         self.path_: Path | None = None  # of the bundle that holds this very network
         self.manifest_: dict[str, Any] = {}
         self.lineage_: tuple[dict[str, Any], ...] = ()  # what became of the weights since they were trained
+        self.leaderboard_: Leaderboard | None = None  # what model "auto" tried, and chose
         self.dated_: dict[str, Any] = {}  # the freq or calendar of the training rows, for later ones
 
     # --- fit ----------------------------------------------------------------------------------------------------
@@ -140,13 +144,13 @@ class Forecaster:
         load_keras()
         from .training.progress import Progress
 
-        config = self.config
+        began, config = time.monotonic(), self.config
         if training:
             config = config.replace(training=merge(config.training.model_dump(), training))
         progress = Progress(quiet)
         prepared = prepare(data, config)
         panel, report = prepared.panel, prepared.report
-        config = config.replace(target=prepared.target)
+        config, leaderboard = _settled(config.replace(target=prepared.target), panel, progress, began, resume)
         splits = split(panel, config.split)
         unfinished = None
         if resume and keep is None:
@@ -166,6 +170,7 @@ class Forecaster:
         self._panel, self._splits, self._fitted = panel, splits, fitted
         self.unit_, self.dated_ = config.unit or panel.unit, remembered(panel)
         self.path_, self.manifest_, self._unfinished, self.lineage_ = None, {}, unfinished, ()
+        self.leaderboard_ = leaderboard
         if config.known and "known" not in fitted.inputs:
             progress.say(
                 f"Model {config.label!r} sees {', '.join(config.known)} up to the cutoff only, not ahead of it."
@@ -470,6 +475,25 @@ class Forecaster:
             return split(panel, self.config.split, self._splits.starts, self._splits.tails)
         known = self.manifest_.get("split", {})
         return split(panel, self.config.split, known.get("starts"), known.get("tails"))
+
+
+def _settled(
+    config: ForecastConfig, panel: Panel, progress: Progress, began: float, resume: bool
+) -> tuple[ForecastConfig, Leaderboard | None]:
+    """Returns settings in which nothing is left open: what "auto" stands for follows from the rows."""
+    if config.model.name == "auto":
+        if resume:
+            raise ConfigError(
+                "A search by a clock cannot be taken up again. Received: `resume` with model 'auto'. Leave it out."
+            )
+        from .auto import choose
+
+        return choose(panel, config, progress, began)
+    if config.lookback != AUTO:
+        return config, None
+    from .auto import settled
+
+    return settled(config, panel), None
 
 
 def _short(index: WindowIndex, cutoffs: int | None, part: str) -> str:

@@ -66,6 +66,10 @@ def load(
     forecaster.dated_ = manifest.get("dated", {})
     forecaster.source_ = manifest["data"]["source"]
     forecaster.lineage_ = tuple(manifest.get("lineage", ()))
+    if "auto" in manifest:
+        from .auto import Leaderboard
+
+        forecaster.leaderboard_ = Leaderboard.from_dict(manifest["auto"])
     return forecaster
 
 
@@ -124,7 +128,7 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
     verdict = ""
     notes: list[str] = []
     intervals: dict[str, Any] = {}
-    for part in ("validation", "test"):
+    for part in ("validation", "test") if forecaster.config.training.early_stopping else ("test",):
         try:
             scores = forecaster.evaluate(part=part)
         except DataError:  # the part holds no window: a model trained on all rows has no scores there
@@ -152,6 +156,7 @@ def _manifest(forecaster: Forecaster) -> dict[str, Any]:
         "cleaning": report.to_dict(),
         "training": _training(forecaster),
         "lineage": list(forecaster.lineage_),
+        **({} if forecaster.leaderboard_ is None else {"auto": forecaster.leaderboard_.to_dict()}),
         "metrics": metrics,
         "verdict": verdict,
         "notes": notes,

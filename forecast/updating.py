@@ -56,6 +56,7 @@ SMALLER = 0.1  # than the learning rate of the training
 
 # What a training may have had and a few small steps do not: they would change the lesson, or outlast it.
 PLAIN = {
+    "early_stopping": True,
     "schedule": {"name": "constant"},
     "average": None,
     "precision": "float32",
@@ -180,7 +181,8 @@ def update(
     panel, pipeline = prepared.panel, forecaster.pipeline_
     refuse_nothing_new(forecaster, panel)
     before = forecaster._split(panel)
-    first, judged = cuts(panel, before, config.horizon, guard, recent)
+    known = before if forecaster.config.training.early_stopping else before.learned()
+    first, judged = cuts(panel, replace(known, starts=before.starts), config.horizon, guard, recent)
     parts = moved(forecaster, panel, before, judged)
     rows = pipeline.transform(panel, known_until=judged)
     taught = training_windows(pipeline, rows, replace(parts, starts=None, tails={}), CleaningReport())
@@ -236,6 +238,11 @@ def fine_tune(
     else:
         prepared = forecaster._prepared(data)
     panel = prepared.panel
+    if not forecaster.config.training.early_stopping:
+        raise ConfigError(
+            "Fine-tuning decides by validation rows. Received: a forecaster that learned from them "
+            "(training.early_stopping=False). Train it with early stopping, or update it with later rows."
+        )
     names = [series] if isinstance(series, str) else list(dict.fromkeys(series))
     if not names:
         raise ConfigError("Fine-tuning needs the name of a series. Received: none. Name one, such as 'AAPL'.")

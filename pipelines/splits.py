@@ -24,33 +24,38 @@ from .spec import Spec
 PARTS = ("train", "validation", "calibration", "test")
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class SplitSpec(Spec):
-    """How large each part is: a fraction of all rows, or the date (or integer stamp) it starts at.
+    """How large each part is: a fraction of all rows, a number of rows, or the date (or integer stamp) it starts at.
+
+    Rows are counted back from the end: of each series where stamps are integers, else of all stamps there are.
 
     Attributes:
         validation: Rows for early stopping.
-        calibration: Rows for intervals; 0 for none. By default a tenth, and none where the others are dates.
+        calibration: Rows for intervals; 0 for none. By default a tenth, and none where the others are rows or dates.
         test: Rows that nothing is fitted on.
 
     Example:
         >>> SplitSpec(validation="2016-01-01", test="2017-01-01")
         SplitSpec(validation='2016-01-01', calibration=0.0, test='2017-01-01')
+        >>> SplitSpec(validation=48, test=48)  # hours of an hourly series
+        SplitSpec(validation=48, calibration=0.0, test=48)
     """
 
-    validation: Share | str = 0.1
-    calibration: Share | str = 0.1
-    test: Share | str = 0.2
+    validation: Share | Count | str = 0.1
+    calibration: Share | Count | str = 0.1
+    test: Share | Count | str = 0.2
 
     @model_validator(mode="before")
     @classmethod
     def _none_unasked(cls, given: Any) -> Any:
-        """Leaves calibration empty where nobody asked for it, and dates or large fractions leave no place for it."""
+        """Leaves calibration empty where nobody asked for it, and rows, dates or large fractions leave it no place."""
         if not isinstance(given, dict) or "calibration" in given:
             return given
         sizes = [size for name, size in given.items() if name in PARTS and not isinstance(size, bool)]
-        fractions = [size for size in sizes if isinstance(size, int | float)]
+        fractions = [size for size in sizes if isinstance(size, int | float) and size < 1]
         fits = len(fractions) == len(sizes) and sum(fractions) < 0.9
         return given if fits else {**given, "calibration": 0.0}
 
@@ -59,22 +64,24 @@ class SplitSpec(Spec):
     def _fraction_or_start(cls, size: Any, about: ValidationInfo) -> Any:
         if isinstance(size, datetime.date):  # YAML reads a date that stands without quotes
             return size.isoformat()
-        if isinstance(size, str) or (isinstance(size, int | float) and not isinstance(size, bool) and 0 <= size < 1):
+        number = isinstance(size, int | float) and not isinstance(size, bool)
+        if isinstance(size, str) or (number and (0 <= size < 1 or (isinstance(size, int) and size >= 1))):
             return size
         raise ValueError(
-            f"`{about.field_name}` must be a fraction from 0 to below 1, or the stamp it starts at as text. "
-            f"Received: {size!r}"
+            f"`{about.field_name}` must be a fraction from 0 to below 1, a whole number of rows, or the stamp it "
+            f"starts at as text. Received: {size!r}"
         )
 
     @model_validator(mode="after")
     def _agree(self) -> "SplitSpec":
         sizes = [getattr(self, part) for part in PARTS[1:]]
-        fractions = [size for size in sizes if not isinstance(size, str) and size > 0]
+        fractions = [size for size in sizes if not isinstance(size, str) and 0 < size < 1]
+        counts = [size for size in sizes if not isinstance(size, str) and size >= 1]
         dates = [size for size in sizes if isinstance(size, str)]
-        if fractions and dates:
+        if sum(map(bool, (fractions, counts, dates))) > 1:
             raise ValueError(
-                "`validation`, `calibration` and `test` are all fractions, or all dates they start at. Received: "
-                f"{', '.join(map(repr, sizes))}"
+                "`validation`, `calibration` and `test` are all fractions, all numbers of rows, or all dates they "
+                f"start at. Received: {', '.join(map(repr, sizes))}"
             )
         if sum(fractions) >= 1:
             raise ValueError(
@@ -108,6 +115,12 @@ class Splits:
             raise ConfigError(f"`part` must be one of {', '.join(PARTS)}. Received: {part!r}")
         p = PARTS.index(part)
         return self.bounds[:, p], self.bounds[:, p + 1]
+
+    def learned(self) -> "Splits":
+        """Returns the same cuts with the validation rows in the training part."""
+        bounds = self.bounds.copy()
+        bounds[:, 1] = bounds[:, 2]
+        return Splits(bounds, None, {})
 
     def count(self, part: str) -> int:
         """Returns the rows of a part over all series."""
@@ -168,11 +181,8 @@ def split(
             ds = panel.ds[panel.rows(s)]
             bounds[s, 1:4] = panel.offsets[s] + np.searchsorted(ds, cuts, side="left")
     else:
-        counts = np.diff(panel.offsets)
-        tail = np.zeros(S)
-        for p in (3, 2, 1):
-            tail = tail + sizes[p - 1]
-            bounds[:, p] = panel.offsets[:-1] + np.round(counts * (1 - tail)).astype(np.int64)
+        for s, count in enumerate(np.diff(panel.offsets).tolist()):
+            bounds[s, 1:4] = panel.offsets[s] + np.array(_from_end(count, sizes))
         for s, name in enumerate(panel.ids):
             ds = panel.ds[panel.rows(s)]
             if tails and name in tails:
@@ -234,13 +244,26 @@ def before(panel: Panel, splits: Splits, cuts: np.ndarray, rolling: bool = False
 
 
 def _common(panel: Panel, sizes: list[float]) -> list[int]:
-    """The stamps that leave the wanted fraction of all rows behind them."""
-    R, tail, cuts = len(panel), 0.0, []
-    ordered = panel.ds if len(panel.ids) == 1 else np.sort(panel.ds)
+    """The stamps that leave the wanted fraction of all rows behind them, or so many stamps."""
+    if max(sizes) >= 1:
+        ordered = np.unique(panel.ds)
+    else:
+        ordered = panel.ds if len(panel.ids) == 1 else np.sort(panel.ds)
+    R = len(ordered)
+    return [int(ordered[at]) if at < R else int(ordered[-1]) + 1 for at in _from_end(R, sizes)]
+
+
+def _from_end(count: int, sizes: list[float]) -> list[int]:
+    """Returns where parts start among so many rows, given as fractions or as numbers of rows.
+
+    Example:
+        >>> _from_end(100, [0.1, 0, 0.2]), _from_end(100, [10, 0, 24])
+        ([70, 80, 80], [66, 76, 76])
+    """
+    tail, cuts = 0.0, []
     for size in reversed(sizes):
         tail += size
-        at = round(R * (1 - tail))
-        cuts.append(int(ordered[at]) if at < R else int(ordered[-1]) + 1)
+        cuts.append(round(count * (1 - tail)) if max(sizes) < 1 else max(count - int(tail), 0))
     return cuts[::-1]
 
 
@@ -263,7 +286,9 @@ def _given(panel: Panel, sizes: list[Any]) -> list[int]:
                 cut = int(size)
         except ValueError:
             kind = "a date" if panel.dated else "an integer stamp, because the series have no dates"
-            raise ConfigError(f"`split.{part}` must be a fraction or {kind}. Received: {size!r}") from None
+            raise ConfigError(
+                f"`split.{part}` must be a fraction, a number of rows, or {kind}. Received: {size!r}"
+            ) from None
         cuts.append(cut)
     after = int(panel.ds.max()) + 1
     result: list[int] = []

@@ -1,15 +1,18 @@
-"""Seasonal LSTM: a learned mix of seasonal naive values, and a recurrent network over whole seasons that corrects it.
+"""Seasonal LSTM: a recurrent network over whole seasons mixes seasonal naive values, and corrects the mix.
 
-    last n seasons of the targets (n, m, K) - mix over seasons, one weight each -- at the horizon's phases --+
-                                                                                                             + - (H, K)
-    last n seasons of all inputs (n, m * F) - Dense, ReLU - LSTM - Dense - Reshape --------------------------+
+    last n seasons of the targets (n, m * K) ------------------------------ weighted sums (R, m * K) --+
+                                                                                   |                   + - (H, K)
+                                                   +- Dense - softmax over n seasons (R, n)            |
+    last n seasons of all inputs (n, m * F) - Dense, ReLU - LSTMs - state (U) - Dense (H, K) ----------+
 
-A season is `m` rows, such as a day of hours, so a week is seven steps of the LSTM. It begins as the mean of the
-seasonal naive forecasts, which is a strong start where a season is strong. `m` is the season length of the data, or
-the option `season`.
+A season is `m` rows, such as a day of hours, so a week is seven steps of the LSTM. Each of the `R` seasons that the
+horizon reaches into has weights of its own, which follow from the window: the day before, the same day of the week
+before, or their mean, with which it begins, and which is a strong start where a season is strong. `m` is the season
+length of the data, or the option `season`.
 
 Source: Smyl (2020), https://doi.org/10.1016/j.ijforecast.2019.03.017, for a network that corrects seasonal values; the
-seasonal naive forecast is in Hyndman and Athanasopoulos, https://otexts.com/fpp3/simple-methods.html
+seasonal naive forecast is in Hyndman and Athanasopoulos, https://otexts.com/fpp3/simple-methods.html; weights that a
+window chooses are attention, Bahdanau et al. (2014), https://arxiv.org/abs/1409.0473
 """
 
 import math
@@ -31,9 +34,11 @@ class Options(LSTMOptions, ContextOptions):
 
     Attributes:
         season: Rows of a season; at most the lookback. By default that of the data.
+        layers: LSTMs, one on the other.
     """
 
     season: int | None = Field(default=None, ge=1)
+    layers: int = Field(default=1, ge=1, le=8)
 
 
 def build(shapes: Shapes, options: Options) -> keras.Model:
@@ -52,18 +57,23 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     n = L // m  # whole seasons
     given = inputs(shapes, options)
     past = keras.layers.Cropping1D((L - n * m, 0), name="whole_seasons")(given["past"])  # (N, n * m, F)
-    seasons = keras.layers.Permute((2, 3, 1))(keras.layers.Reshape((n, m, K))(past[:, :, :K]))  # (N, m, K, n)
-    mix = keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Constant(1 / n), name="mix")
-    profile = keras.layers.Reshape((m, K), name="profile")(mix(seasons))  # (N, m, K)
-    first = shapes.gap % m  # phase of the horizon's first row
-    times = math.ceil((first + H) / m)
-    repeated = keras.layers.Concatenate(axis=1)([profile] * times) if times > 1 else profile
-    naive = keras.layers.Cropping1D((first, times * m - first - H), name="seasonal_naive")(repeated)  # (N, H, K)
     x = keras.layers.Reshape((n, m * F), name="seasons")(past)
     x = keras.layers.Dense(options.units, activation="relu", name="season_features")(x)  # (N, n, U)
-    for layer in normalised(options, lstm(options)):
-        x = layer(x)  # (N, U)
+    stack = [lstm(options, return_sequences=i < options.layers - 1) for i in range(options.layers)]
+    for layer in normalised(options, *stack):
+        x = layer(x)  # (N, U) after the last
     state = joined(x, beside(given, shapes, options), options.units)
+    first = shapes.gap % m  # phase of the horizon's first row
+    R = math.ceil((first + H) / m)
+    seasons = keras.layers.Reshape((n, m * K), name="seasonal_values")(past[:, :, :K])
+    if n > 1:
+        chosen = keras.layers.Dense(R * n, kernel_initializer="zeros", name="choice")(state)
+        weights = keras.layers.Softmax(name="weights_of_seasons")(keras.layers.Reshape((R, n))(chosen))  # (N, R, n)
+        mixed = keras.layers.Dot((2, 1), name="mix")([weights, seasons])  # (N, R, m * K)
+    else:  # there is nothing to choose from
+        mixed = keras.layers.Concatenate(axis=1)([seasons] * R) if R > 1 else seasons
+    repeated = keras.layers.Reshape((R * m, K))(mixed)
+    naive = keras.layers.Cropping1D((first, R * m - first - H), name="seasonal_naive")(repeated)  # (N, H, K)
     correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="correction")(state)
     # A sum of vectors: for one window, Keras takes a sum of two `(1, H, 1)` for a bias of H channels, which the
     # converter for devices does not know.

@@ -6,6 +6,8 @@ validation              on the averaged weights, where there is an average
 end of an epoch         history, best weights, early stopping, learning rate of a plateau
 """
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,8 @@ COLUMNS = ("epoch", "loss", "val_loss", "learning_rate")
 class Course(keras.callbacks.Callback):
     """Keeps the best weights, stops where the validation loss has not fallen for `patience` epochs, and remembers all.
 
+    Without early stopping the last weights are the best.
+
     Args:
         spec: How to train.
         feed: The training batches; told which epoch it is.
@@ -34,6 +38,7 @@ class Course(keras.callbacks.Callback):
         rows: A row of `COLUMNS` for each epoch so far.
         epoch, batch: How much is done: so many epochs, and so many batches of the next.
         best, best_epoch, weights: The lowest validation loss, and where it was.
+        epochs: How many there will be at most.
     """
 
     def __init__(self, spec: TrainingSpec, feed: Any, watch: Callable[[int], None] | None = None) -> None:
@@ -44,16 +49,21 @@ class Course(keras.callbacks.Callback):
         self.best, self.best_epoch = np.inf, 0
         self.weights: list[np.ndarray] = []
         self.stopped = False
+        self.epochs = spec.epochs
+        self._began, self._done = time.monotonic(), 0  # when this process took it up, and after how many epochs
+        self._running: float | None = None  # since when steps are taken: compiling is over
+        self._late = False  # no time was left in the middle of an epoch
         self._metrics: list[np.ndarray] = []  # of the part of an epoch that was done before
         self._raw: list[np.ndarray] = []  # what the averages stand in for
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.stopped or self.epoch >= self.spec.epochs
+        return self.stopped or self.epoch >= self.epochs
 
     def begin(self, model: keras.Model, untrained: float) -> None:
         """Takes the untrained weights as the best so far."""
+        self._began = time.monotonic()
         self.best = untrained if np.isfinite(untrained) else np.inf
         self.rows, self.weights = [(0, np.nan, untrained, np.nan)], model.get_weights()
 
@@ -62,7 +72,7 @@ class Course(keras.callbacks.Callback):
     def state(self, batch: int) -> State:
         """Returns all that the training hangs on, after so many batches of this epoch."""
         model = self.model
-        place = [self.epoch, batch, self.best_epoch, self.stopped]
+        place = [self.epoch, batch, self.best_epoch, self.stopped, self.epochs]
         return {
             **taken("model", model.variables),
             **taken("optimizer", model.optimizer.variables),
@@ -81,8 +91,10 @@ class Course(keras.callbacks.Callback):
         self._metrics, self.weights = arrays(state, "metric"), arrays(state, "best")
         self.rows = [tuple(row) for row in state["history"].tolist()]
         self.best = float(state["best_loss"])
-        self.epoch, self.batch, self.best_epoch, stopped = (int(n) for n in state["place"])
+        self.epoch, self.batch, self.best_epoch, stopped, self.epochs = (int(n) for n in state["place"])
         self.stopped = bool(stopped)
+        self._began, self._done = time.monotonic(), self.epoch
+        self._shorten(model)
         self._shrink(model)
 
     # --- what Keras calls -----------------------------------------------------------------------------------------
@@ -93,6 +105,14 @@ class Course(keras.callbacks.Callback):
         if self.batch and self._metrics:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Ends an epoch for which no time is left."""
+        now = time.monotonic()
+        if self._running is None:
+            self._running = now
+        if self.spec.seconds is not None and now - self._began > self.spec.seconds:
+            self._late = self.model.stop_training = True
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Validates what would forecast: the averaged weights, where there are any."""
@@ -107,18 +127,33 @@ class Course(keras.callbacks.Callback):
         self.rows.append((epoch + 1, loss, val_loss, rate_now(self.model.optimizer)))
         if not np.isfinite(loss) or not np.isfinite(val_loss):
             self.stopped = True
-        elif val_loss < self.best:
+        elif val_loss < self.best or not self.spec.early_stopping:
             self.best, self.best_epoch, self.weights = val_loss, epoch + 1, self.model.get_weights()
         elif epoch + 1 - self.best_epoch >= self.spec.patience:
             self.stopped = True
+        self.stopped |= self._late
         self.epoch, self.batch = epoch + 1, 0
+        if self.spec.seconds is not None:
+            self._plan(self.spec.seconds)
         self._shrink(self.model)
         if self.watch is not None:
             self.watch(self.epoch)
         for variable, value in zip(self.model.trainable_variables, self._raw, strict=bool(self._raw)):
             variable.assign(value)
         self._raw = []
-        self.model.stop_training = self.stopped
+        self.model.stop_training = self.finished
+
+    def _plan(self, seconds: float) -> None:
+        """Shortens the run to the epochs that fit into the time."""
+        now = time.monotonic()
+        each = (now - (self._running or self._began)) / (self.epoch - self._done)
+        left = math.floor((seconds - (now - self._began)) / max(each, 1e-9))
+        self.epochs = min(self.epochs, self.epoch + max(left, 0))
+        self._shorten(self.model)
+
+    def _shorten(self, model: keras.Model) -> None:
+        """Lets the schedule end with the run."""
+        _bare(model.optimizer)._learning_rate.epochs.assign(float(self.epochs))
 
     def _shrink(self, model: keras.Model) -> None:
         """Lowers the learning rate where the loss has not fallen."""

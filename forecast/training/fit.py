@@ -71,6 +71,8 @@ def fit(
         DataError: The loss is not a number in the first epoch.
         Stopped: The checkpoint was told to stop; the state is kept.
     """
+    if not model.trainable_variables:
+        return _untrained(model, validation, spec, loss)
     course = Course(spec, train, watch)
     monitor = Gradients(model, train) if spec.monitor or spec.tensorboard else None
     learner = Adversarial(model, spec.adversarial) if spec.adversarial else model
@@ -94,7 +96,7 @@ def fit(
         try:
             while not course.finished:
                 # An epoch that is taken up in its middle is a pass of its own, as it has fewer batches.
-                last = course.epoch + 1 if course.batch else spec.epochs
+                last = course.epoch + 1 if course.batch else course.epochs
                 learner.fit(
                     train.dataset(course.batch),
                     validation_data=scored,
@@ -116,6 +118,15 @@ def fit(
     run = TrainingRun(history, course.best_epoch, interrupted, gradients)
     _tell(run, progress)
     return run
+
+
+def _untrained(model: keras.Model, validation: Any, spec: TrainingSpec, loss: Any) -> TrainingRun:
+    """Returns the run of a network that has no weights: there is nothing to train, and one loss to tell."""
+    compile_model(model, spec, loss)
+    found = float(model.evaluate(validation.dataset(), verbose=0))
+    model.compiled = False
+    history = pd.DataFrame([(0, np.nan, found, np.nan)], columns=list(COLUMNS)).astype({"epoch": int})
+    return TrainingRun(history, 0, False)
 
 
 def _tell(run: TrainingRun, progress: Progress) -> None:

@@ -7,7 +7,8 @@
                                               `--                       `---                     `-- fall for a while
 
 Warm-up rises from 0 in a straight line. What "plateau" has taken so far is `scale`; everything else follows from the
-number of the step, so a run that is taken up again goes on with the very same rates.
+number of the step, so a run that is taken up again goes on with the very same rates. A run with a limit of seconds
+learns after its first epoch how many there will be: `epochs`.
 """
 
 import math
@@ -36,6 +37,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, spec: TrainingSpec, batches: int) -> None:
         self.spec, self.batches = spec, batches
         self.scale = keras.Variable(1.0, trainable=False, name="scale")
+        self.epochs = keras.Variable(float(spec.epochs), trainable=False, name="epochs")
 
     def __call__(self, step: Any) -> Any:
         """Returns the rate of a step, counted from 0 over all epochs."""
@@ -46,7 +48,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def _shape(self, schedule: ScheduleSpec, epoch: Any) -> Any:
         if schedule.name == "cosine":
-            past = (epoch - schedule.warmup) / (self.spec.epochs - schedule.warmup)
+            past = (epoch - schedule.warmup) / ops.maximum(self.epochs - schedule.warmup, 1e-6)
             return 0.5 * (1 + ops.cos(math.pi * ops.clip(past, 0.0, 1.0)))
         if schedule.name == "step":
             factor, every = schedule.shrinks

@@ -94,6 +94,10 @@ class TrainingSpec(Spec):
             mean of both, in units of each series, for many series of different size; "pinball" for a network of
             quantiles, which is what "auto" chooses there, and "mse" elsewhere.
         patience: Epochs without a better validation loss until training stops; the best weights come back.
+        seconds: About so long, at most: after the first epoch the run is shortened to what fits, its schedule with it.
+            Then the clock decides over weights: what is to be repeated is given `epochs` instead.
+        early_stopping: False trains for all `epochs`, learns from validation rows, too, and keeps the last weights: for
+            settings that were chosen before. Errors on validation rows then say nothing of other rows.
         clip_norm: The gradient of all weights is scaled down to this norm (Pascanu et al. 2013,
             https://arxiv.org/abs/1211.5063); off where not given.
         clip_value: Each gradient is clipped to this size; off where not given.
@@ -114,6 +118,8 @@ class TrainingSpec(Spec):
     schedule: ScheduleSpec = ScheduleSpec()
     loss: str = "auto"
     patience: int = Field(default=5, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    early_stopping: bool = True
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     average: float | None = Field(default=None, gt=0, lt=1)

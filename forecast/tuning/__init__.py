@@ -141,8 +141,8 @@ def _run(study: Study, question: Question, trials: int, timeout: float | None, p
     if before or killed:
         again = f"; {killed} that was killed is tried again" if killed else ""
         progress.say(f"This study goes on: {before} of {trials} trials are done{again}.")
-    bars = ", ".join(f"{name.replace('_', ' ')} {number(error)}" for name, error in question.bars.items())
-    progress.say(f"Errors to beat, on {question.many}: {bars}.")
+    bars = ", ".join(f"{name.replace('_', ' ')} {number(error)}" for name, error in question.judge.bars.items())
+    progress.say(f"Errors to beat, on {question.judge.many}: {bars}.")
     began = time.monotonic()
     while (done := len(study.trials())) < trials:
         if timeout is not None and time.monotonic() - began >= timeout:
@@ -234,10 +234,10 @@ def _found(study: Study, question: Question, path: Path | None, base: ForecastCo
         kept_in[1],
         frame,
         best,
-        question.bars,
+        question.judge.bars,
         question.space,
         study.importances(),
-        question.many,
+        question.judge.many,
         path,
     )
 

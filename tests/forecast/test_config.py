@@ -51,7 +51,7 @@ def test_the_window_and_the_pipeline_take_their_settings_from_the_config():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lookback": 0}, r"`lookback` must be an integer >= 1\. Received: 0"),
+        ({"lookback": 0}, r"`lookback` must be an integer >= 1, or 'auto'\. Received: 0"),
         ({"lookback": 2.5}, r"`lookback` must be an integer.*Received: 2\.5"),
         ({"gap": -1}, r"`gap` must be an integer >= 0\. Received: -1"),
         ({"seed": -1}, r"`seed` must be an integer >= 0\. Received: -1"),

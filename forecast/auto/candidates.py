@@ -1,0 +1,167 @@
+"""What `auto` tries: settings that follow from the rows, the most promising first.
+
+    season of more than one row    seasonal_lstm (mean_std, last, log1p), segment_lstm, linear, mlp, lstm
+    none                           lstm, linear, gru, mlp
+
+Learning rates, units and losses are usual ones, chosen once and for all series; nothing here was chosen by test rows.
+What the user has set himself is set in every candidate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.panel import Panel
+from pipelines.splits import Splits
+
+from ..config import ForecastConfig, differences, merge
+from ..evaluation.beside import season_lengths
+
+ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
+STEPS = 2_000  # that a training takes at most
+EPOCH = 100  # steps of an epoch, at most
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What candidates follow from.
+
+    Attributes:
+        season: Rows of a season; 1 where there is none.
+        horizon: Rows to forecast, with the gap before them.
+        rows: Training rows of the series in the middle.
+        series: How many there are.
+        windows: About so many train.
+        positive: No training value of a target is below zero.
+    """
+
+    season: int
+    horizon: int
+    rows: int
+    series: int
+    windows: int
+    positive: bool
+
+
+def facts_of(panel: Panel, splits: Splits, config: ForecastConfig) -> Facts:
+    """Returns what there is to know before any training."""
+    first, end = splits.rows("train")
+    lengths = end - first
+    inside = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
+    values = panel.values[inside][:, [panel.column(name) for name in config.target]]
+    reach = config.horizon + config.gap
+    return Facts(
+        season=season_lengths(panel, config.season_length)[0],
+        horizon=reach,
+        rows=int(np.median(lengths[lengths > 0])),
+        series=len(panel.ids),
+        windows=max(int(lengths.sum()) - reach * len(panel.ids), 1),
+        positive=bool(np.nanmin(values) >= 0),
+    )
+
+
+def usual_lookback(season: int, horizon: int, rows: int) -> int:
+    """Returns how many rows a model should see: whole seasons, and more than it is to forecast.
+
+    Seven seasons where one has more than twelve rows, so that days of hours make a week; else three. At least twice the
+    horizon, up to 720 rows, and 28. At most half of the training rows that the horizon leaves.
+
+    Args:
+        season: Rows of a season.
+        horizon: Rows to forecast.
+        rows: Training rows of a usual series.
+
+    Example:
+        >>> usual_lookback(season=24, horizon=48, rows=650), usual_lookback(season=12, horizon=12, rows=120)
+        (168, 36)
+    """
+    want = max((7 if season > 12 else 3) * season, min(2 * horizon, 720), 28)
+    want = math.ceil(want / season) * season
+    room = max((rows - horizon) // 2, 1)
+    return want if want <= room else max(room // season * season, min(room, season), 1)
+
+
+def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
+    """Returns the settings to try, the most promising first; each of one network."""
+    m, usual = facts.season, usual_lookback(facts.season, facts.horizon, facts.rows)
+    room = max((facts.rows - facts.horizon) // 2, 1)
+    short = min(usual, max(ROW_BY_ROW // m * m, 28))
+    long = min(4 * usual, max(720 // m, 1) * m, max(room // m, 1) * m)
+    long = max(long, usual)
+    found: list[dict[str, Any]] = []
+
+    def add(model: dict[str, Any], lookback: int, normalize: str, rate: float, **more: Any) -> None:
+        found.append({"model": model, "lookback": lookback, "normalize": normalize, "rate": rate, **more})
+
+    seasonal = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m}
+    if m > 1 and usual >= 2 * m:
+        add(seasonal, usual, "mean_std", 8e-3)
+        add({"name": "linear"}, long, "last", 2e-3)
+        add({"name": "segment_lstm", "dropout": 0.2}, _divided(long, facts.horizon, m), "last", 1e-3)
+        add({"name": "mlp", "dropout": 0.1}, usual, "mean_std", 1e-3)
+        add(seasonal, usual, "last", 4e-3)
+        if facts.positive:
+            add(seasonal, usual, "mean_std", 8e-3, scaling="log1p")
+        add({"name": "lstm"}, short, "mean_std", 3e-3)
+        add({"name": "linear"}, usual, "mean_std", 2e-3)
+    else:
+        add({"name": "lstm", "units": 32}, short, "last", 2e-3)
+        add({"name": "linear"}, usual, "last", 1e-3)
+        add({"name": "lstm"}, short, "mean_std", 2e-3)
+        add({"name": "mlp", "units": (64, 64), "dropout": 0.1}, short, "mean_std", 1e-3)
+        add({"name": "gru", "units": 32}, short, "mean_std", 2e-3)
+        if facts.positive:
+            add({"name": "lstm", "units": 32}, short, "last", 2e-3, scaling="log1p")
+    given = _given(config)
+    result: list[ForecastConfig] = []
+    for one in found:
+        settings = merge(_trained(one, facts, config), given)
+        model = one["model"] if config.model.name == "auto" else config.model.model_dump()
+        candidate = ForecastConfig(**merge(settings, {"model": model}))
+        if candidate not in result:
+            result.append(candidate)
+    return result
+
+
+def _divided(lookback: int, horizon: int, season: int) -> int:
+    """Returns a lookback of whole segments that divide the horizon, too: of a season where that does."""
+    segment = season if horizon % season == 0 else math.gcd(season, horizon)
+    return max(lookback // segment, 1) * segment
+
+
+def _trained(one: dict[str, Any], facts: Facts, config: ForecastConfig) -> dict[str, Any]:
+    """Returns the settings of a candidate: how it is trained follows from how many windows there are."""
+    batch = 32 if facts.windows < 3_000 else 64 if facts.windows < 20_000 else 256
+    steps = min(math.ceil(facts.windows / batch), EPOCH)
+    epochs = min(max(STEPS // steps, 20), 100)
+    several = facts.series > 1 and not config.quantiles
+    loss = "auto" if config.quantiles else ("mixed" if facts.positive else "mase") if several else "mae"
+    training = {
+        "epochs": epochs,
+        "batch_size": batch,
+        "steps": steps,
+        "learning_rate": one["rate"],
+        "loss": loss,
+        "average": 0.99 if epochs * steps >= 500 else 0.9,
+        "schedule": {"name": "cosine", "warmup": 1.0},
+        "patience": max(5, epochs // 4),
+    }
+    scaling = {} if "scaling" not in one else {"scaling": {"method": one["scaling"]}}
+    return {"lookback": one["lookback"], "normalize": one["normalize"], "training": training, **scaling}
+
+
+def _given(config: ForecastConfig) -> dict[str, Any]:
+    """Returns what the user has set otherwise than by default."""
+    usual, mine = ForecastConfig().model_dump(), config.model_dump()
+    result: dict[str, Any] = {}
+    for name, _, value in differences(usual, mine):
+        group = result
+        *groups, last = name.split(".")
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[last] = value
+    return {name: value for name, value in result.items() if name not in ("model", "budget")}

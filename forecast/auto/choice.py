@@ -1,0 +1,117 @@
+"""The choice among what was tried: the best one, a mean of some, or "use naive".
+
+A mean is built one by one: whichever lowers its error most joins, as long as that is by half a percent. Whatever comes
+of it must be better than the naive and the seasonal naive forecast, over all validation cutoffs and in their older and
+newer half each: one lucky stretch is not enough.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..config import ForecastConfig
+from .board import Leaderboard, board_of
+from .candidates import Facts
+from .rounds import ALL, Rounds, Tried
+
+GAIN = 0.005  # share of the error that another member must take off
+MEMBERS = 4  # of a mean, at most
+SEEDS = 3  # of each member, at most
+MORE = 1.15  # times the seconds of a trial: there are more rows to learn from, and intervals to learn
+
+
+def chosen(rounds: Rounds, facts: Facts, config: ForecastConfig) -> tuple[ForecastConfig, Leaderboard]:
+    """Returns the settings to train with, and the leaderboard.
+
+    Args:
+        rounds: What was tried.
+        facts: Of the rows.
+        config: The settings to begin with.
+    """
+    judge, best = rounds.judge, rounds.best
+    bar = min(judge.bars, key=lambda name: judge.bars[name])
+    members, y_pred = _selected(best, rounds) if best else ([], np.empty(0))
+    halves = _halves(rounds)
+    if not members or not all(judge.error(y_pred, half) < judge.error(judge.beside[bar], half) for half in halves):
+        season = facts.season if bar == "seasonal_naive" else 1
+        found = config.replace(
+            model={"name": "repeat", "season": season},
+            budget=None,
+            predict="level",
+            lookback=season,
+            normalize="none",
+            training=config.training.replace(early_stopping=True),
+        )
+        return found, board_of(rounds.tried, judge, [], judge.bars[bar], bar, 1)
+    left = rounds.left(ALL)
+    while len(members) > 1 and _cost(members) > left:
+        members = members[:-1]
+        y_pred = np.mean([one.y_pred for one in members], axis=0)
+    size = int(np.clip(left / max(_cost(members), 1e-9), 1, SEEDS))
+    found = _settings(members, size, min(left / max(_cost(members), 1e-9), 1.0))
+    return found, board_of(rounds.tried, judge, members, judge.error(y_pred), bar, size)
+
+
+def _selected(best: list[Tried], rounds: Rounds) -> tuple[list[Tried], np.ndarray]:
+    """Returns the members of the best mean, and what it forecasts; members share one scaling."""
+    judge = rounds.judge
+    members, total = [best[0]], best[0].y_pred.astype(np.float64)
+    error = best[0].error
+    others = [one for one in best[1:] if one.config.scaling == best[0].config.scaling]
+    while others and len(members) < MEMBERS:
+        count = len(members) + 1
+        errors = [judge.error((total + one.y_pred) / count) for one in others]
+        place = int(np.argmin(errors))
+        if errors[place] > (1 - GAIN) * error:
+            break
+        error = errors[place]
+        one = others.pop(place)
+        members.append(one)
+        total = total + one.y_pred
+    return members, total / len(members)
+
+
+def _halves(rounds: Rounds) -> list[Any]:
+    """Returns all cutoffs, the older and the newer ones; all alone where there is one moment only."""
+    stamps = rounds.panel.ds[rounds.judge.index.cutoffs]
+    later = stamps > np.median(stamps)
+    return [slice(None), ~later, later] if later.any() and not later.all() else [slice(None)]
+
+
+def _cost(members: list[Tried]) -> float:
+    return MORE * sum(one.seconds for one in members)
+
+
+def _settings(members: list[Tried], size: int, share: float) -> ForecastConfig:
+    """Returns the settings of a training of all members, on validation rows, too.
+
+    Args:
+        size: Seeds of each.
+        share: Of the epochs that there is time for.
+    """
+
+    def shortened(one: Tried) -> dict[str, Any]:
+        training = one.config.training
+        epochs = max(math.floor(share * training.epochs), 1)
+        warmup = training.schedule.warmup
+        schedule = {**training.schedule.model_dump(), "warmup": warmup if warmup < epochs else 0.0}
+        return {**training.model_dump(), "epochs": epochs, "schedule": schedule, "early_stopping": False}
+
+    first = members[0].config.replace(training=shortened(members[0]))
+    if len(members) == 1 and size == 1:
+        return first
+    widest = max(one.config.lookback for one in members)
+    told: list[dict[str, Any]] = []
+    for one in members if len(members) > 1 else []:
+        told.append(
+            {
+                "model": one.config.model.model_dump(),
+                "lookback": one.config.lookback,
+                "normalize": one.config.normalize,
+                "training": shortened(one),
+            }
+        )
+    return first.replace(lookback=widest, ensemble={"size": size, "members": told, "combine": "mean"})

@@ -1,0 +1,153 @@
+"""Rounds of trainings within a time: every candidate for a short while, the best of them for longer.
+
+    |--- round 1: a third of the time ---|--- round 2: a third ---|--- what was chosen is trained ---|
+     1   2   3   4   5 ...                best  second  third
+
+A training is given seconds; after its first epoch it plans its length by them. One that ended by itself is not trained
+again. A candidate that cannot be trained is noted with the reason, and the next one begins.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.errors import ForecastError, Stopped
+from pipelines.panel import Panel
+from pipelines.pipeline import DataPipeline
+from pipelines.splits import Splits
+
+from .._keras import forgetting
+from ..config import ForecastConfig
+from ..fitting import learned, lesson_of, looking_back
+from ..judging import Judge
+
+if TYPE_CHECKING:
+    from ..training.progress import Progress
+
+FIRST, SECOND, ALL = 0.33, 0.62, 0.95  # of the budget: where rounds and the last training end
+LEAST = 10.0  # seconds without which a training is not begun: compiling takes about as long
+BEST = 3  # that go into round 2
+
+
+@dataclass(eq=False)
+class Tried:
+    """A candidate, and what became of it.
+
+    Attributes:
+        planned: Its settings as they were given.
+        config: The same with the epochs that were best.
+        error: Of the network with the best weights, on the cutoffs of the judge.
+        y_pred: What it forecast there `(N, H, K)`.
+        parameters: Of the network.
+        seconds: That its training took.
+        hurried: Whether the clock ended its training.
+        note: Why there is no error.
+    """
+
+    planned: ForecastConfig
+    config: ForecastConfig
+    error: float = np.nan
+    y_pred: np.ndarray = field(default_factory=lambda: np.empty(0))
+    parameters: int = 0
+    seconds: float = 0.0
+    hurried: bool = False
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        one = self.config
+        return f"{one.model.name} {one.lookback}, {one.normalize}, {one.scaling.method}"
+
+
+class Rounds:
+    """Trains candidates.
+
+    Args:
+        panel: Rows up to the end of validation.
+        splits: Where they are cut.
+        judge: What they are compared on.
+        progress: Tells how it goes.
+        began: When the budget began.
+        budget: Seconds, the last training among them.
+
+    Attributes:
+        tried: All that were begun, or for which no time was left.
+    """
+
+    def __init__(
+        self, panel: Panel, splits: Splits, judge: Judge, progress: Progress, began: float, budget: float
+    ) -> None:
+        self.panel, self.splits, self.judge, self.progress = panel, splits, judge, progress
+        self.began, self.budget = began, budget
+        self.tried: list[Tried] = []
+
+    def left(self, until: float) -> float:
+        """Returns the seconds until a share of the budget is spent."""
+        return self.began + until * self.budget - time.monotonic()
+
+    @property
+    def best(self) -> list[Tried]:
+        """Those with an error, the lowest first."""
+        return sorted((one for one in self.tried if np.isfinite(one.error)), key=lambda one: one.error)
+
+    def run(self, candidates: list[ForecastConfig]) -> None:
+        """Trains candidates in two rounds."""
+        for number, config in enumerate(candidates):
+            left = self.left(FIRST)
+            if number and left < LEAST:
+                self.tried.append(Tried(config, config, note="no time was left"))
+                continue
+            self._try(config, max(left / (len(candidates) - number), LEAST))
+        again = [one for one in self.best[:BEST] if one.hurried]
+        for number, one in enumerate(again):
+            left = self.left(SECOND)
+            if left < LEAST:
+                break
+            self._try(one.planned, left / (len(again) - number), before=one)
+
+    def _try(self, config: ForecastConfig, limit: float, before: Tried | None = None) -> None:
+        """Trains one; in the second round it takes its own place where it came out better."""
+        began, again = time.monotonic(), "again, " if before is not None else ""
+        try:
+            with forgetting():
+                one = self._trained(config, limit)
+        except Stopped:
+            raise
+        except (ForecastError, ValueError, ArithmeticError) as reason:  # what one cannot do, others may
+            one = Tried(config, config, note=" ".join(str(reason).split())[:300])
+        if before is None:
+            self.tried.append(one)
+        elif one.error < before.error:
+            self.tried[self.tried.index(before)] = one
+        what = one.note or f"error {one.error:.4g}, {one.config.training.epochs} epochs"
+        self.progress.say(f"auto: {one.label}: {again}{what}, {time.monotonic() - began:.0f} s")
+
+    def _trained(self, config: ForecastConfig, limit: float) -> Tried:
+        began = time.monotonic()
+        timed = config.replace(training=config.training.replace(seconds=limit))
+        pipeline = DataPipeline(timed.pipeline(timed.target)).fit(self.panel, self.splits)
+        rows = pipeline.transform(self.panel, known_until=self.splits.rows("validation")[0])
+        lesson = lesson_of(pipeline, rows, self.splits, timed)
+        fitted = learned(lesson, timed, self.progress.silenced())
+        run = fitted.run
+        if run is not None and run.interrupted:
+            raise KeyboardInterrupt
+        spent = time.monotonic() - began
+        y_pred = fitted.predict(rows, looking_back(self.judge.index, config.lookback)).astype(np.float32)
+        epochs, done = (run.best_epoch, len(run.history) - 1) if run is not None else (0, 0)
+        best = config.replace(training=config.training.replace(epochs=max(epochs, 1), schedule=_warm(config, epochs)))
+        note = "" if epochs else "training never beat the weights it began with"
+        hurried = done < config.training.epochs and spent > 0.7 * limit
+        error = self.judge.error(y_pred) if epochs else np.nan
+        return Tried(config, best, error, y_pred, fitted.network.count_params(), spent, hurried, note)
+
+
+def _warm(config: ForecastConfig, epochs: int) -> dict[str, object]:
+    """Returns the schedule of a shorter training: its warm-up must end within it."""
+    schedule = config.training.schedule
+    return {**schedule.model_dump(), "warmup": schedule.warmup if schedule.warmup < epochs else 0.0}
