@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .config import ForecastConfig
     from .evaluation.audit import audit
     from .forecaster import Forecaster
+    from .presets import preset
 
 _WHERE = {
     "Forecaster": "forecast.forecaster",
@@ -42,6 +43,7 @@ _WHERE = {
     "Panel": "pipelines.panel",
     "audit": "forecast.evaluation.audit",
     "load": "pipelines.sources",
+    "preset": "forecast.presets",
 }
 __all__ = [
     "BundleError",
@@ -62,6 +64,7 @@ __all__ = [
     "UnknownName",
     "audit",
     "load",
+    "preset",
 ]
 
 

@@ -312,8 +312,9 @@ class ForecastConfig(Spec):
 
     @property
     def window(self) -> WindowSpec:
-        """Lengths of a window, in rows."""
-        return WindowSpec(lookback=self.lookback, horizon=self.horizon, gap=self.gap, stride=self.stride)
+        """Lengths of a window, in rows; while the lookback is left open, only columns are asked for."""
+        lookback = 1 if self.lookback == AUTO else self.lookback
+        return WindowSpec(lookback=lookback, horizon=self.horizon, gap=self.gap, stride=self.stride)
 
     def pipeline(self, target: tuple[str, ...]) -> PipelineSpec:
         """Returns what the data pipeline needs of this."""

@@ -243,7 +243,7 @@ def train_network(
     extras = Extras(spec.augment, forced, lesson.softened, scales)
     windows, scored = (looking_back(index, config.lookback) for index in (lesson.training, lesson.validation))
     if spec.steps is not None:
-        scored = few(scored, spec.steps * spec.batch_size)  # where not all can train, not all need validate
+        scored = few(scored, max(spec.steps * spec.batch_size // 4, 1024))  # where not all train, not all validate
     live = Fitted(pipeline, learner, None, None, config.quantiles)
     run = train(
         trained,

@@ -29,6 +29,7 @@ from .evaluation.beside import chosen, score
 from .evaluation.scores import Scores
 from .fitting import Fitted, fit
 from .prepare import Data, Prepared, prepare, remembered
+from .presets import preset as named
 from .resuming import Unfinished, begin
 from .selection import scored_windows
 from .uncertainty import Intervals, Levels, bars, wanted
@@ -51,11 +52,13 @@ class Forecaster:
 
     Args:
         model: Name of a model, such as "lstm"; a mapping of name and options, such as {"name": "lstm", "units": 32};
-            or a Sequential or functional keras.Model of your own, `(N, L, F) -> (N, H, K)`: each fit starts with
+            "auto" for what forecasts validation rows best, found within `budget`, such as "10min"; or a Sequential or
+            functional keras.Model of your own, `(N, L, F) -> (N, H, K)`: each fit starts with
             fresh weights in a copy of it.
         target: Column to predict, or several; may be left out where there is only one.
-        lookback: Rows the model sees.
+        lookback: Rows the model sees; "auto" for whole seasons.
         horizon: Rows one call predicts.
+        preset: Settings with a name, such as "fast", "accurate", "stock" or "edge"; all others go over them.
         config: All settings at once; the arguments go over it.
         custom_objects: Your own Keras layers in your own model, by name, so that it can be saved and loaded.
         settings: Any other field of `forecast.config.ForecastConfig`, such as `calendar="XNYS"`,
@@ -79,13 +82,16 @@ class Forecaster:
         model: str | dict[str, Any] | keras.Model | None = None,
         *,
         target: str | list[str] | None = None,
-        lookback: int | None = None,
+        lookback: int | str | None = None,
         horizon: int | None = None,
+        preset: str | None = None,
         config: ForecastConfig | dict[str, Any] | None = None,
         custom_objects: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         base = config.model_dump() if isinstance(config, ForecastConfig) else dict(config or {})
+        if preset is not None:
+            base = merge(named(preset), base)
         own = None if model is None or isinstance(model, str | dict) else model
         given = {
             "model": "own" if own is not None else model,
@@ -336,8 +342,8 @@ class Forecaster:
         """Draws a picture, by default the last forecast beside what happened; returns matplotlib Axes.
 
         Args:
-            kind: "forecast", "fit", "history", "gradients", "error_by_step", "splits", "moves", "intervals", "coverage"
-                or "inside".
+            kind: "forecast", "fit", "history", "gradients", "leaderboard", "error_by_step", "splits", "moves",
+                "intervals", "coverage" or "inside".
             data: Rows to draw, by default those of `fit`.
             options: Such as `series="AAPL"`; see `forecast.plotting`.
         """

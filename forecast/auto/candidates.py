@@ -21,6 +21,7 @@ from pipelines.splits import Splits
 from ..config import ForecastConfig, differences, merge
 from ..evaluation.beside import season_lengths
 
+KNOWN = 50  # series, at most, that a network learns to tell apart
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
 STEPS = 2_000  # that a training takes at most
 EPOCH = 100  # steps of an epoch, at most
@@ -97,13 +98,16 @@ def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
     def add(model: dict[str, Any], lookback: int, normalize: str, rate: float, **more: Any) -> None:
         found.append({"model": model, "lookback": lookback, "normalize": normalize, "rate": rate, **more})
 
-    seasonal = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m}
+    known = {"embedding": 8} if 1 < facts.series <= KNOWN else {}
+    seasonal = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m, **known}
     if m > 1 and usual >= 2 * m:
         add(seasonal, usual, "mean_std", 8e-3)
-        add({"name": "linear"}, long, "last", 2e-3)
-        add({"name": "segment_lstm", "dropout": 0.2}, _divided(long, facts.horizon, m), "last", 1e-3)
-        add({"name": "mlp", "dropout": 0.1}, usual, "mean_std", 1e-3)
-        add(seasonal, usual, "last", 4e-3)
+        add({"name": "linear"}, long, "last", 1e-3)
+        segment = _segment(long, facts.horizon, m)
+        whole = max(long // segment, 1) * segment
+        add({"name": "segment_lstm", "segment": segment, "dropout": 0.2, **known}, whole, "last", 1e-3)
+        add({"name": "mlp", "dropout": 0.1, **known}, usual, "mean_std", 1e-3)
+        add({**seasonal, "dropout": 0.2}, usual, "last", 2e-3)
         if facts.positive:
             add(seasonal, usual, "mean_std", 8e-3, scaling="log1p")
         add({"name": "lstm"}, short, "mean_std", 3e-3)
@@ -127,10 +131,10 @@ def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
     return result
 
 
-def _divided(lookback: int, horizon: int, season: int) -> int:
-    """Returns a lookback of whole segments that divide the horizon, too: of a season where that does."""
-    segment = season if horizon % season == 0 else math.gcd(season, horizon)
-    return max(lookback // segment, 1) * segment
+def _segment(lookback: int, horizon: int, season: int) -> int:
+    """Returns a length of segments that divides the horizon: two seasons where a window holds many, one, or less."""
+    wanted = 2 * season if lookback >= 20 * season else season
+    return max(d for d in range(1, min(wanted, lookback) + 1) if horizon % d == 0)
 
 
 def _trained(one: dict[str, Any], facts: Facts, config: ForecastConfig) -> dict[str, Any]:

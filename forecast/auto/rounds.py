@@ -1,10 +1,11 @@
 """Rounds of trainings within a time: every candidate for a short while, the best of them for longer.
 
-    |--- round 1: a third of the time ---|--- round 2: a third ---|--- what was chosen is trained ---|
-     1   2   3   4   5 ...                best  second  third
+    |------- round 1: 40 % of the time -------|--- round 2: 20 % ---|--- what was chosen is trained ---|
+     1   2   3   4   5 ...                     best     second
 
-A training is given seconds; after its first epoch it plans its length by them. One that ended by itself is not trained
-again. A candidate that cannot be trained is noted with the reason, and the next one begins.
+A training is given seconds; after its first epoch it plans its length by them. Where rows are many, only the first
+candidates are tried, as many as can be trained for long enough to tell. One that ended by itself is not trained again.
+A candidate that cannot be trained is noted with the reason, and the next one begins.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from ..judging import Judge
 if TYPE_CHECKING:
     from ..training.progress import Progress
 
-FIRST, SECOND, ALL = 0.33, 0.62, 0.95  # of the budget: where rounds and the last training end
+FIRST, SECOND, ALL = 0.4, 0.62, 0.95  # of the budget: where rounds and the last training end
 LEAST = 10.0  # seconds without which a training is not begun: compiling takes about as long
-BEST = 3  # that go into round 2
+ENOUGH = 45.0  # seconds that a training may take in round 1, where there are many candidates
+BEST = 2  # that go into round 2
 
 
 @dataclass(eq=False)
@@ -102,7 +104,8 @@ class Rounds:
             if number and left < LEAST:
                 self.tried.append(Tried(config, config, note="no time was left"))
                 continue
-            self._try(config, max(left / (len(candidates) - number), LEAST))
+            share = max(left / (len(candidates) - number), min(ENOUGH, left))
+            self._try(config, max(share, LEAST))
         again = [one for one in self.best[:BEST] if one.hurried]
         for number, one in enumerate(again):
             left = self.left(SECOND)

@@ -26,6 +26,7 @@ from . import (
     models,
     plot,
     predict,
+    presets,
     quickstart,
     report,
     sources,
@@ -63,6 +64,7 @@ for module in (
     describe,
     bundles,
     models,
+    presets,
     sources,
 ):
     command = module.__name__.rpartition(".")[2]

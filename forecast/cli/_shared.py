@@ -35,7 +35,12 @@ SomeData = Annotated[
 ]
 Many = list[str] | None
 Target = Annotated[Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="`forecast models` lists them; auto tries several. [default: lstm]")
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", "-p", help="Settings with a name, under all others: `forecast presets`.")
+]
 Horizon = Annotated[int | None, typer.Option(help="Rows one call predicts. [default: 1]")]
 ExchangeCalendar = Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")]
 ConfigFile = Annotated[
@@ -118,29 +123,39 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return result
 
 
-def gathered(config: Path | None, pairs: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a file, those of `--set` over them, and those of options over both.
+def gathered(
+    config: Path | None, pairs: list[str] | None, given: dict[str, Any], preset: str | None = None
+) -> dict[str, Any]:
+    """Returns the settings of a preset, those of a file over them, of `--set` over both, and of options over all.
 
     Args:
         config: A YAML file.
         pairs: What `--set` took.
         given: Settings of options; None and [] where an option was not given.
+        preset: Its name.
     """
+    from .. import presets
     from ..config import merge, read_config
 
-    settings = read_config(config) if config else {}
+    settings = presets.preset(preset) if preset else {}
     for change in (
+        read_config(config) if config else {},
         parse_settings(pairs or []),
         {key: value for key, value in given.items() if value not in (None, [])},
     ):
-        settings = merge(
-            {
-                key: {"name": value} if key == "model" and isinstance(value, str) else value
-                for key, value in settings.items()
-            },
-            change,
-        )
+        settings, change = _spelt(settings), _spelt(change)
+        old, new = (one.get("model", {}).get("name") for one in (settings, change))
+        if old and new and old != new:  # options of another model
+            del settings["model"]
+        settings = merge(settings, change)
     return settings
+
+
+def _spelt(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings with a model as a mapping, to which options can be added."""
+    return {
+        key: {"name": value} if key == "model" and isinstance(value, str) else value for key, value in settings.items()
+    }
 
 
 def parse_levels(text: str | None) -> list[float] | None:

@@ -16,7 +16,8 @@ def plot(
         typer.Option(
             "--kind",
             "-k",
-            help="forecast, fit, history, gradients, error_by_step, splits, moves, intervals, coverage or inside.",
+            help="forecast, fit, history, gradients, leaderboard, error_by_step, splits, moves, intervals, coverage, "
+            "inside.",
         ),
     ] = "forecast",
     series: Annotated[str | None, typer.Option(help="Which series. [default: the first]")] = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ._shared import Json, Quiet, say, show_json
+from ._shared import ExchangeCalendar, Json, Model, Quiet, say, show_json
 
 
 def stock(
@@ -12,13 +12,11 @@ def stock(
         list[str],
         typer.Argument(metavar="DATA...", help="Files, or scheme:locator, such as sample:goog or yahoo:AAPL,SPY."),
     ],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="`forecast models` lists them. [default: lstm]")
-    ] = None,
+    model: Model = None,
     target: Annotated[str, typer.Option("--target", "-t", help="Column of the prices to predict.")] = "Close",
     lookback: Annotated[int, typer.Option(help="Rows the network sees.")] = 60,
     horizon: Annotated[int, typer.Option(help="Rows ahead.")] = 5,
-    calendar: Annotated[str | None, typer.Option(help="An exchange's code, such as XNYS.")] = None,
+    calendar: ExchangeCalendar = None,
     epochs: Annotated[int | None, typer.Option(help="At most so many. [default: 100]")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     quiet: Quiet = False,

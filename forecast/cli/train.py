@@ -16,6 +16,7 @@ from ._shared import (
     Json,
     Many,
     Model,
+    Preset,
     Quiet,
     Settings,
     Target,
@@ -35,10 +36,14 @@ def train(
     data: DataArgument,
     target: Target = None,
     model: Model = None,
+    preset: Preset = None,
+    budget: Annotated[
+        str | None, typer.Option(help="How long model auto may take, such as 10min. [default: 5min]")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="Name of the bundle. [default: after the data]")
     ] = None,
-    lookback: Annotated[int | None, typer.Option(help="Rows the model sees. [default: 60]")] = None,
+    lookback: Annotated[str | None, typer.Option(help="Rows the model sees, or auto. [default: 60]")] = None,
     horizon: Horizon = None,
     gap: Annotated[int | None, typer.Option(help="Rows skipped between past and future. [default: 0]")] = None,
     predict: Annotated[str | None, typer.Option(help="level or return. [default: level]")] = None,
@@ -87,8 +92,9 @@ def train(
     training = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "patience": patience}
     given: dict[str, Any] = {
         "model": {"name": model} if model else None,
+        "budget": budget,
         "target": target,
-        "lookback": lookback,
+        "lookback": int(lookback) if lookback and lookback.lstrip("-").isdigit() else lookback,
         "horizon": horizon,
         "gap": gap,
         "predict": predict,
@@ -107,7 +113,7 @@ def train(
         "training": {key: value for key, value in training.items() if value is not None} or None,
         "seed": seed,
     }
-    settings = gathered(config, setting, given)
+    settings = gathered(config, setting, given, preset)
     if resume and not save:
         raise ConfigError(
             "`--resume` goes on with a training whose bundle is saved. Received: --no-save. Leave one out."
@@ -117,6 +123,8 @@ def train(
     if as_json:
         show_json(summary(forecaster, path, scores))
     else:
+        if quiet and forecaster.leaderboard_ is not None:
+            say(forecaster.leaderboard_)
         show(path, scores)
 
 
@@ -159,6 +167,7 @@ def summary(forecaster: "Forecaster", path: Path | None, scores: "Scores | None"
         "target": list(forecaster.target),
         "seed": forecaster.config.seed,
         "epochs": len(run.history) - 1 if run else 0,
+        **({} if forecaster.leaderboard_ is None else {"auto": forecaster.leaderboard_.to_dict()}),
         "part": "test",
         "unit": forecaster.unit_,
         "scores": scores.to_dict() if scores else {},

@@ -8,6 +8,7 @@
     draw(forecaster, "moves")          predicted against realised moves from the cutoff
     draw(forecaster, "intervals")      the ends of intervals over time, and what they missed
     draw(forecaster, "coverage")       how often intervals held lately, fixed and adaptive
+    draw(forecaster, "leaderboard")    what "auto" tried, beside the forecasts to beat
     draw(forecaster, "inside")         gates and states of a recurrent layer over one window, attention weights
     plot_realised(accuracy)            what the published forecasts of a job were worth
     plot_parity(y_keras, y_file)       an exported file beside the network that it came from
@@ -36,6 +37,7 @@ from ..evaluation.intervals import level_name
 from ..evaluation.moves import checked_step
 from . import _picked as picked
 from . import _style as style
+from ._board import plot_leaderboard
 from ._diagnostics import plot_error_by_step, plot_splits
 from ._inside import plot_inside, write_inside
 from ._moves import plot_coverage, plot_intervals, plot_moves
@@ -64,6 +66,7 @@ __all__ = [
     "plot_history",
     "plot_inside",
     "plot_intervals",
+    "plot_leaderboard",
     "plot_moves",
     "plot_parity",
     "plot_realised",
@@ -80,13 +83,13 @@ def draw(forecaster: Forecaster, kind: str = "forecast", **options: Any) -> Axes
 
     Args:
         forecaster: A fitted one.
-        kind: "forecast", "fit", "history", "error_by_step", "splits", "moves", "intervals", "coverage" or
-            "inside".
+        kind: "forecast", "fit", "history", "gradients", "leaderboard", "error_by_step", "splits", "moves", "intervals",
+            "coverage" or "inside".
         options: Of each kind:
             forecast: `part` ("test"), `series`, `target`, `cutoff`, `past`; with `steps` (and `future`), or where the
                 part holds no window, the real future is drawn.
             fit: `series`, `target`, `step`.
-            history: none.
+            history, gradients, leaderboard: none.
             error_by_step: `part` ("test"), `target`.
             splits: `series`, `target`.
             moves: `part` ("test"), `series`, `target`, `step`.

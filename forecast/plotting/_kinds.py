@@ -124,6 +124,12 @@ def _draw_gradients(forecaster: Forecaster, ax: Axes | None = None) -> Axes:
     return plotting.plot_gradients(run.gradients, ax=ax)
 
 
+def _draw_leaderboard(forecaster: Forecaster, ax: Axes | None = None) -> Axes:
+    if forecaster.leaderboard_ is None:
+        raise NotFitted("A leaderboard is what model 'auto' leaves. Fit with model='auto' first.")
+    return plotting.plot_leaderboard(forecaster.leaderboard_, ax=ax)
+
+
 def _draw_error_by_step(
     forecaster: Forecaster,
     part: str = "test",
@@ -225,6 +231,7 @@ _KINDS: dict[str, Callable[..., Axes]] = {
     "fit": _draw_fit,
     "history": _draw_history,
     "gradients": _draw_gradients,
+    "leaderboard": _draw_leaderboard,
     "error_by_step": _draw_error_by_step,
     "splits": _draw_splits,
     "moves": _draw_moves,

@@ -81,7 +81,7 @@ def fit(
     if checkpoint is not None:
         callbacks.append(Saver(course, checkpoint, others))
     interrupted = False
-    with keeping(checkpoint), speed.training(model, len(train), spec.epochs) as settings:
+    with keeping(checkpoint), speed.training(model, len(train), spec.epochs, spec.batch_size) as settings:
         compile_model(learner, spec, loss, len(train), **settings)
         scored = validation.dataset()
         state = None if checkpoint is None else checkpoint.load()

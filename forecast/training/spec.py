@@ -87,7 +87,8 @@ class TrainingSpec(Spec):
     Attributes:
         epochs: At most so many passes over the training windows.
         batch_size: Windows per step.
-        steps: Batches of an epoch, at most: for many windows, of which each epoch then draws others. By default all.
+        steps: Batches of an epoch, at most: for many windows, of which each epoch then draws others; a quarter as many
+            validate it, and at least 1,024. By default all.
         learning_rate: Adam's.
         schedule: How the learning rate goes over the run.
         loss: "mse", "mae", "huber", "log_cosh", or the name of any other Keras loss; "mase", "smape", or "mixed", the

@@ -22,27 +22,29 @@ from ..layers.loops import recurrent_layers
 
 log = logging.getLogger(__name__)
 
-# Rows that a network must step through until compiling has paid: about a thousand batches of 60 rows.
+# Rows that a network must step through until compiling has paid: about a thousand batches of 60 rows, of 32 windows.
 TRAINING_PAYS = 60_000
+USUAL_BATCH = 32
 PREDICTION_PAYS = 2_048  # windows
 AT_ONCE = 8  # steps between two looks of Keras at its callbacks
 USUAL_EPOCHS = 10  # of which nobody knows before how many early stopping will allow
 
 
 @contextlib.contextmanager
-def training(model: keras.Model, batches: int, epochs: int) -> Iterator[dict[str, Any]]:
+def training(model: keras.Model, batches: int, epochs: int, batch_size: int = USUAL_BATCH) -> Iterator[dict[str, Any]]:
     """Chooses how a network is trained, for as long as it is compiled and fitted in here.
 
     Args:
         model: The network.
         batches: Steps of an epoch.
         epochs: At most so many.
+        batch_size: Windows of a step: a larger one takes longer, and gains more.
 
     Yields:
         Further settings of `model.compile`.
     """
     layers = recurrent_layers(model)
-    steps = min(epochs, USUAL_EPOCHS) * batches * _rows(model)
+    steps = min(epochs, USUAL_EPOCHS) * batches * _rows(model) * max(batch_size / USUAL_BATCH, 1)
     why = why_off()
     if not why and layers and steps < TRAINING_PAYS:
         why = "compiling would take longer than the training"

@@ -1,0 +1,283 @@
+"""One model of another library on one task of `accuracy.py`, in the environment of `make peers`.
+
+    .venv-peers/bin/python benchmarks/peer_accuracy.py MODEL FOLDER
+
+    FOLDER/rows.parquet    unique_id, ds (0, 1, 2, ... in each series), y: all rows, without gaps
+    FOLDER/task.json       horizon, season_length, lookback, first validation and test row and cutoffs of each series,
+                           seconds, seed
+    FOLDER/MODEL.parquet   unique_id, cutoff, step, y_pred: what it forecasts
+    FOLDER/MODEL.json      its version, settings, seconds, parameters
+
+Settings are those that the libraries document: class defaults where a tutorial has no others. No row from the test on is
+fitted on. Networks stop early on the validation rows and forecast each cutoff from the rows before it; a statistical
+model is fitted on all rows before the test and, at later cutoffs, applied to the rows so far with the same parameters.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+warnings.filterwarnings("ignore")
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+THREADS = 2
+LONG = 1_200  # rows that a statistical model is fitted on, at most: the latest, as more take it minutes a series
+QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+
+Found = tuple[list[pd.DataFrame], dict[str, Any]]
+
+
+class Task:
+    """What is asked, read from a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        about = json.loads((folder / "task.json").read_text())
+        rows = pd.read_parquet(folder / "rows.parquet")
+        self.series = {str(name): one["y"].to_numpy(float) for name, one in rows.groupby("unique_id", sort=False)}
+        self.horizon, self.season = int(about["horizon"]), int(about["season_length"])
+        self.lookback, self.seed = int(about["lookback"]), int(about["seed"])
+        self.seconds = float(about["seconds"] or np.inf)
+        self.validation, self.test = about["validation"], about["test"]
+        self.cutoffs: dict[str, list[int]] = about["cutoffs"]
+
+    def windows(self, rows: int) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yields each series, cutoff, and the last rows up to it."""
+        for name, y in self.series.items():
+            for cutoff in self.cutoffs.get(name, []):
+                yield name, cutoff, y[max(cutoff + 1 - rows, 0) : cutoff + 1]
+
+    def training(self) -> pd.DataFrame:
+        """Returns all rows before the test, in long form."""
+        parts = [
+            pd.DataFrame({"unique_id": name, "ds": np.arange(self.test[name]), "y": y[: self.test[name]]})
+            for name, y in self.series.items()
+            if self.test[name] > 0
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+
+def answers(name: str, cutoff: int, y_pred: np.ndarray) -> pd.DataFrame:
+    """Returns the rows of one forecast."""
+    steps = np.arange(1, len(y_pred) + 1)
+    return pd.DataFrame({"unique_id": name, "cutoff": cutoff, "step": steps, "y_pred": np.asarray(y_pred, float)})
+
+
+# --- neuralforecast ---------------------------------------------------------------------------------------------------
+
+
+def neuralforecast(model: str, task: Task) -> Found:
+    """Returns the forecasts of a network, with the scaling and early stopping of the library's tutorials."""
+    import torch
+    from neuralforecast import NeuralForecast, models
+
+    torch.set_num_threads(THREADS)
+    settings: dict[str, Any] = {
+        "input_size": task.lookback,
+        "max_steps": 1000,
+        "scaler_type": "robust",
+        "random_seed": 1 + task.seed,
+        "early_stop_patience_steps": 5,
+        "val_check_steps": 50,
+    }
+    if model in ("LSTM", "GRU"):  # both of their defaults, written out
+        settings |= {"encoder_hidden_size": 200, "encoder_n_layers": 2, "inference_input_size": task.lookback}
+    network = getattr(models, model)(h=task.horizon, **settings, **QUIET)
+    training = task.training()
+    held = min(int(task.test[name]) - int(task.validation[name]) for name in task.series)
+    start = time.perf_counter()
+    fitted = NeuralForecast(models=[network], freq=1)
+    fitted.fit(training, val_size=max(held, task.horizon))
+    trained = time.perf_counter()
+    found: list[pd.DataFrame] = []
+    batch: list[tuple[str, int, np.ndarray]] = []
+
+    def told() -> None:
+        parts = [
+            pd.DataFrame({"unique_id": f"{n:06d}", "ds": np.arange(len(y)), "y": y})
+            for n, (_, _, y) in enumerate(batch)
+        ]
+        said = fitted.predict(pd.concat(parts, ignore_index=True)).reset_index()
+        for number, rows in said.groupby("unique_id"):
+            name, cutoff, _ = batch[int(number)]
+            found.append(answers(name, cutoff, rows[model].to_numpy()))
+        batch.clear()
+
+    for one in task.windows(task.lookback):
+        batch.append(one)
+        if len(batch) == 2048:
+            told()
+    if batch:
+        told()
+    count = sum(p.numel() for p in fitted.models[0].parameters())
+    return found, {
+        "library": "neuralforecast",
+        "settings": settings,
+        "fit_seconds": trained - start,
+        "predict_seconds": time.perf_counter() - trained,
+        "parameters": int(count),
+    }
+
+
+# --- darts ------------------------------------------------------------------------------------------------------------
+
+
+def darts(model: str, task: Task) -> Found:
+    """Returns the forecasts of `BlockRNNModel` with an LSTM, on series scaled to 0 and 1 as in its tutorials."""
+    import torch
+    from darts import TimeSeries
+    from darts.dataprocessing.transformers import Scaler
+    from darts.models import BlockRNNModel
+    from pytorch_lightning.callbacks import EarlyStopping
+
+    torch.set_num_threads(THREADS)
+    settings: dict[str, Any] = {
+        "model": "LSTM",
+        "input_chunk_length": task.lookback,
+        "output_chunk_length": task.horizon,
+        "hidden_dim": 25,
+        "n_rnn_layers": 1,
+        "batch_size": 256,
+        "n_epochs": 100,
+        "optimizer_kwargs": {"lr": 1e-3},
+        "random_state": task.seed,
+    }
+    limit = {} if not np.isfinite(task.seconds) else {"max_time": {"seconds": int(task.seconds)}}
+    stop = EarlyStopping(monitor="val_loss", patience=5, min_delta=0.0)
+    trainer = {"callbacks": [stop], **QUIET, **limit}
+    need = task.lookback + task.horizon
+    names = [name for name in task.series if task.validation[name] >= need]
+
+    def of(y: np.ndarray) -> Any:
+        return TimeSeries.from_values(y.astype(np.float32))
+
+    scalers = {name: Scaler() for name in task.series if task.validation[name] > 1}
+    for name, one in scalers.items():
+        one.fit(of(task.series[name][: task.validation[name]]))
+    start = time.perf_counter()
+    train = [scalers[n].transform(of(task.series[n][: task.validation[n]])) for n in names]
+    check = [scalers[n].transform(of(task.series[n][task.validation[n] - task.lookback : task.test[n]])) for n in names]
+    network = BlockRNNModel(**settings, pl_trainer_kwargs=trainer)
+    samples = max(1, 200_000 // (len(names) * task.horizon)) if len(names) > 50 else None
+    network.fit(train, val_series=check, max_samples_per_ts=samples)
+    trained = time.perf_counter()
+    windows = [one for one in task.windows(task.lookback) if one[0] in scalers]
+    said = network.predict(task.horizon, series=[scalers[n].transform(of(y)) for n, _, y in windows])
+    found = [
+        answers(name, cutoff, scalers[name].inverse_transform(one).values()[:, 0])
+        for (name, cutoff, _), one in zip(windows, said, strict=True)
+    ]
+    return found, {
+        "library": "darts",
+        "settings": {**settings, "max_samples_per_ts": samples},
+        "fit_seconds": trained - start,
+        "predict_seconds": time.perf_counter() - trained,
+        "parameters": int(sum(p.numel() for p in network.model.parameters())),
+    }
+
+
+# --- statsforecast ----------------------------------------------------------------------------------------------------
+
+
+def classic(model: str, season: int, rows: int) -> tuple[Any, dict[str, Any]]:
+    """Returns a statistical model, and its settings."""
+    from statsforecast import models
+
+    if model == "MSTL":
+        seasons = [24, 168] if season == 24 and rows >= 2 * 168 else [season]
+        return models.MSTL(season_length=seasons), {"season_length": seasons}
+    return getattr(models, model)(season_length=season), {"season_length": season}
+
+
+def of_series(job: tuple[str, str, np.ndarray, int, list[int], int, int]) -> tuple[str, list[pd.DataFrame], str]:
+    """Fits one series and forecasts its cutoffs; runs in a process of its own."""
+    warnings.filterwarnings("ignore")
+    model, name, y, test, cutoffs, season, horizon = job
+    first = max(test - LONG, 0)
+    known = y[first:test]
+    try:
+        one, _ = classic(model, season, len(known))
+        if cutoffs == [test - 1]:
+            return name, [answers(name, test - 1, one.forecast(y=known, h=horizon)["mean"])], ""
+        one = one.fit(known)
+        found = []
+        for cutoff in cutoffs:
+            said = one.forward(y=y[max(cutoff + 1 - LONG, 0) : cutoff + 1], h=horizon)["mean"]
+            found.append(answers(name, cutoff, said))
+        return name, found, ""
+    except Exception as error:  # another library's: whatever it is, the series has no forecast, and the table says why
+        return name, [], f"{type(error).__name__}: {error}"
+
+
+def statsforecast(model: str, task: Task) -> Found:
+    """Returns the forecasts of a statistical model for each series, as far as the time goes."""
+    jobs = [
+        (model, name, y, int(task.test[name]), task.cutoffs[name], task.season, task.horizon)
+        for name, y in task.series.items()
+        if task.cutoffs.get(name)
+    ]
+    of_series((*jobs[0][:2], jobs[0][2][: jobs[0][3]], jobs[0][3], [jobs[0][3] - 1], *jobs[0][5:]))  # numba compiles
+    start = time.perf_counter()
+    found: list[pd.DataFrame] = []
+    done, broken = 0, ""
+    with ProcessPoolExecutor(THREADS) as pool:
+        for first in range(0, len(jobs), 4 * THREADS):
+            if time.perf_counter() - start > task.seconds:
+                break
+            for _, rows, why in pool.map(of_series, jobs[first : first + 4 * THREADS]):
+                found += rows
+                done, broken = done + 1, broken or why
+    late = done < len(jobs)
+    why = f"over the limit of {task.seconds:.0f} s after {done} of {len(jobs)} series" if late else broken
+    return found, {
+        "library": "statsforecast",
+        "settings": {**classic(model, task.season, LONG)[1], "latest rows": LONG},
+        "fit_seconds": time.perf_counter() - start,
+        "predict_seconds": 0.0,
+        "parameters": None,
+        "why": why,
+    }
+
+
+MODELS = {
+    "neuralforecast_lstm": (neuralforecast, "LSTM"),
+    "neuralforecast_gru": (neuralforecast, "GRU"),
+    "neuralforecast_nhits": (neuralforecast, "NHITS"),
+    "neuralforecast_dlinear": (neuralforecast, "DLinear"),
+    "darts_blockrnn": (darts, "BlockRNNModel"),
+    "statsforecast_mstl": (statsforecast, "MSTL"),
+    "statsforecast_autoets": (statsforecast, "AutoETS"),
+    "statsforecast_theta": (statsforecast, "DynamicOptimizedTheta"),
+    "statsforecast_autoarima": (statsforecast, "AutoARIMA"),
+}
+
+
+def main() -> None:
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    library, model = MODELS[name]
+    rows, about = library(model, Task(folder))
+    about = {"model": model, "why": "", **about, "version": version(about["library"])}
+    about["done"] = not about["why"]
+    found = pd.concat(rows, ignore_index=True) if rows else answers("", 0, np.empty(0))
+    for path, write in (
+        (folder / f"{name}.parquet", lambda to: found.to_parquet(to)),
+        (folder / f"{name}.json", lambda to: Path(to).write_text(json.dumps(about, default=str))),
+    ):
+        temporary = path.with_name(f".{path.name}")
+        write(temporary)
+        os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()
