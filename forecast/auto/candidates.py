@@ -100,16 +100,17 @@ def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
 
     known = {"embedding": 8} if 1 < facts.series <= KNOWN else {}
     seasonal = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m, **known}
+    quick = 8e-3 if facts.series > KNOWN else 2e-3  # many series hold a network that learns fast from overfitting
     if m > 1 and usual >= 2 * m:
-        add(seasonal, usual, "mean_std", 8e-3)
+        add(seasonal, usual, "mean_std", quick)
         add({"name": "linear"}, long, "last", 1e-3)
         segment = _segment(long, facts.horizon, m)
         whole = max(long // segment, 1) * segment
         add({"name": "segment_lstm", "segment": segment, "dropout": 0.2, **known}, whole, "last", 1e-3)
         add({"name": "mlp", "dropout": 0.1, **known}, usual, "mean_std", 1e-3)
-        add({**seasonal, "dropout": 0.2}, usual, "last", 2e-3)
+        add({**seasonal, "dropout": 0.2}, usual, "last", quick / 2)
         if facts.positive:
-            add(seasonal, usual, "mean_std", 8e-3, scaling="log1p")
+            add(seasonal, usual, "mean_std", quick, scaling="log1p")
         add({"name": "lstm"}, short, "mean_std", 3e-3)
         add({"name": "linear"}, usual, "mean_std", 2e-3)
     else:

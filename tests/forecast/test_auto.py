@@ -97,8 +97,10 @@ def test_a_seasonal_series_is_forecast_better_than_seasonal_naive_within_the_tim
 def test_the_settings_it_chose_are_plain_and_train_the_same_network_again(seasonal):
     model, frame, _ = seasonal
     config = model.config
-    assert config.model.name != "auto" and config.budget is None
-    assert not config.training.early_stopping and config.training.seconds is None
+    assert config.model.name != "auto"
+    assert config.budget is None
+    assert not config.training.early_stopping
+    assert config.training.seconds is None
     again = forecast.Forecaster(config=config.model_dump()).fit(frame, quiet=True)
     for a, b in zip(model.network_.get_weights(), again.network_.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -168,9 +170,11 @@ def test_what_the_user_sets_is_kept(two):
     found, leaders, _ = chosen_for(sine(300), "30s", **settings)
     tried = leaders.frame.dropna(subset="error")
     tried = tried[~tried["model"].isin(("naive", "seasonal_naive"))]
-    assert set(tried["lookback"]) == {30} and set(tried["normalize"]) == {"last"}
+    assert set(tried["lookback"]) == {30}
+    assert set(tried["normalize"]) == {"last"}
     assert set(tried["scaling"]) == {"robust"}
-    assert found.seed == 7 and found.horizon == 6
+    assert found.seed == 7
+    assert found.horizon == 6
 
 
 def test_a_candidate_that_cannot_be_trained_is_noted_and_the_next_is_tried(monkeypatch, two):
@@ -306,8 +310,10 @@ def settled_for(about):
 def test_networks_whose_errors_cancel_are_averaged_and_others_are_not():
     cancel = judged([[0.5, -0.5, 0.5, -0.5], [-0.4, 0.6, -0.4, 0.6]])
     found, leaders = settled_for(cancel)
-    assert leaders.members == 2 and leaders.error == pytest.approx(0.05)
-    assert found.ensemble.combine == "mean" and len(found.ensemble.members) == 2
+    assert leaders.members == 2
+    assert leaders.error == pytest.approx(0.05)
+    assert found.ensemble.combine == "mean"
+    assert len(found.ensemble.members) == 2
     alike = judged([[0.5, 0.5, 0.5, 0.5], [0.6, 0.6, 0.6, 0.6]])
     assert settled_for(alike)[1].members == 1
 
@@ -315,7 +321,8 @@ def test_networks_whose_errors_cancel_are_averaged_and_others_are_not():
 def test_better_on_the_whole_but_worse_in_one_half_is_not_better():
     lucky = judged([[0.1, 0.1, 1.1, 1.1]])
     found, leaders = settled_for(lucky)
-    assert leaders.members == 0 and found.model.name == "repeat"
+    assert leaders.members == 0
+    assert found.model.name == "repeat"
     at_once = judged([[0.1, 0.1, 1.1, 1.1]], stamps=[7, 7, 7, 7])  # one moment, four series: there are no halves
     assert settled_for(at_once)[1].members == 1
 
@@ -324,7 +331,8 @@ def test_members_that_there_is_no_time_for_are_left_out_and_epochs_shortened():
     about = judged([[0.5, -0.5, 0.5, -0.5], [-0.4, 0.6, -0.4, 0.6]])
     about.budget = 1.5 / rounds.ALL  # a training takes 1.15
     found, leaders = settled_for(about)
-    assert leaders.members == 1 and found.ensemble is None
+    assert leaders.members == 1
+    assert found.ensemble is None
     about.budget = 0.5 / rounds.ALL
     found, _ = settled_for(about)
     assert found.training.epochs == 2

@@ -33,7 +33,8 @@ def test_a_preset_forecasts(name):
     )
     model.fit(rows, quiet=True)
     assert len(model.predict()) == 6
-    assert isinstance(model.config.lookback, int) and model.config.lookback > 0
+    assert isinstance(model.config.lookback, int)
+    assert model.config.lookback > 0
 
 
 def test_settings_go_over_a_preset():
