@@ -8,7 +8,7 @@
     FOLDER/MODEL.parquet   unique_id, cutoff, step, y_pred: what it forecasts
     FOLDER/MODEL.json      its version, settings, seconds, parameters
 
-Settings are those that the libraries document: class defaults where a tutorial has no others. No row from the test on is
+Settings are those that the libraries document: class defaults where a tutorial has no others. No test row is
 fitted on. Networks stop early on the validation rows and forecast each cutoff from the rows before it; a statistical
 model is fitted on all rows before the test and, at later cutoffs, applied to the rows so far with the same parameters.
 """

@@ -1,8 +1,7 @@
 """Auto: which model, lookback, normalisation, scaling and ensemble forecast some rows best, within a time.
 
     facts        season, horizon, rows, series                                           candidates.py
-    round 1      each candidate is trained for a short while
-    round 2      the best of them for longer, where time was what they lacked            rounds.py
+    trials       candidates are trained, each for a while                                trials.py
     choice       the best one, or a mean of some; "use naive" where none is better       choice.py
     settings     as any others: they can be printed, edited, and trained again
 
@@ -12,7 +11,7 @@ that as for any other settings. A clock decides how much is tried, so another ru
 that were chosen are what can be repeated.
 
 Source: Caruana et al. (2004), https://doi.org/10.1145/1015330.1015432, for ensembles that are selected from what was
-tried; Li et al. (2018), https://jmlr.org/papers/v18/16-558.html, for rounds in which fewer are given more.
+tried.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from ..judging import judge, until_validation
 from .board import Leaderboard
 from .candidates import candidates, facts_of, usual_lookback
 from .choice import chosen
-from .rounds import Rounds
+from .trials import Trials
 
 if TYPE_CHECKING:
     from ..training.progress import Progress
@@ -70,9 +69,9 @@ def choose(
         f"auto: {len(tried)} candidates, {budget:.0f} s; season {facts.season}, {facts.series:,} series of "
         f"{facts.rows:,} training rows. Errors to beat on {exam.many}: {bars}."
     )
-    rounds = Rounds(seen, splits, exam, progress, began, budget)
-    rounds.run(tried)
-    found, board = chosen(rounds, facts, config)
+    trials = Trials(seen, splits, exam, progress, began, budget)
+    trials.run(tried)
+    found, board = chosen(trials, facts, config)
     progress.say(str(board))
     return found, board
 

@@ -19,7 +19,7 @@ from ..judging import Judge
 from ..text import aligned, number
 
 if TYPE_CHECKING:
-    from .rounds import Tried
+    from .trials import Tried
 
 
 @dataclass(frozen=True, eq=False)

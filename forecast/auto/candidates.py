@@ -1,6 +1,6 @@
 """What `auto` tries: settings that follow from the rows, the most promising first.
 
-    season of more than one row    seasonal_lstm (mean_std, last, log1p), segment_lstm, linear, mlp, lstm
+    season of more than one row    seasonal_lstm (last, mean_std, log1p), linear, segment_lstm, mlp, lstm
     none                           lstm, linear, gru, mlp
 
 Learning rates, units and losses are usual ones, chosen once and for all series; nothing here was chosen by test rows.
@@ -21,7 +21,7 @@ from pipelines.splits import Splits
 from ..config import ForecastConfig, differences, merge
 from ..evaluation.beside import season_lengths
 
-KNOWN = 50  # series, at most, that a network learns to tell apart
+MANY = 50  # series
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
 STEPS = 2_000  # that a training takes at most
 EPOCH = 100  # steps of an epoch, at most
@@ -98,19 +98,25 @@ def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
     def add(model: dict[str, Any], lookback: int, normalize: str, rate: float, **more: Any) -> None:
         found.append({"model": model, "lookback": lookback, "normalize": normalize, "rate": rate, **more})
 
-    known = {"embedding": 8} if 1 < facts.series <= KNOWN else {}
-    seasonal = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m, **known}
-    quick = 8e-3 if facts.series > KNOWN else 2e-3  # many series hold a network that learns fast from overfitting
+    # Many series hold a large network that learns fast from overfitting; few ones ask for a small one that forgets.
+    many = facts.series > MANY
+    bold = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m}
+    careful = {"name": "seasonal_lstm", "units": 64, "dropout": 0.3, "season": m}
+    quick = 8e-3 if many else 2e-3
     if m > 1 and usual >= 2 * m:
-        add(seasonal, usual, "mean_std", quick)
+        if many:
+            add(bold, usual, "mean_std", quick)
+            add({**bold, "layers": 1}, usual, "last", quick / 2)
+        else:
+            add(careful, min(2 * usual, long), "last", quick / 2)
+            add(bold, usual, "mean_std", quick)
         add({"name": "linear"}, long, "last", 1e-3)
         segment = _segment(long, facts.horizon, m)
         whole = max(long // segment, 1) * segment
-        add({"name": "segment_lstm", "segment": segment, "dropout": 0.2, **known}, whole, "last", 1e-3)
-        add({"name": "mlp", "dropout": 0.1, **known}, usual, "mean_std", 1e-3)
-        add({**seasonal, "dropout": 0.2}, usual, "last", quick / 2)
+        add({"name": "segment_lstm", "segment": segment, "dropout": 0.2}, whole, "last", 1e-3)
+        add({"name": "mlp", "dropout": 0.1}, usual, "mean_std", 1e-3)
         if facts.positive:
-            add(seasonal, usual, "mean_std", quick, scaling="log1p")
+            add(bold, usual, "mean_std", quick, scaling="log1p")
         add({"name": "lstm"}, short, "mean_std", 3e-3)
         add({"name": "linear"}, usual, "mean_std", 2e-3)
     else:

@@ -15,26 +15,27 @@ import numpy as np
 from ..config import ForecastConfig
 from .board import Leaderboard, board_of
 from .candidates import Facts
-from .rounds import ALL, Rounds, Tried
+from .trials import ALL, Trials, Tried
 
 GAIN = 0.005  # share of the error that another member must take off
 MEMBERS = 4  # of a mean, at most
 SEEDS = 3  # of each member, at most
+LONGER = 2.0  # times the epochs, at most, of a training that the clock had ended while it still got better
 MORE = 1.15  # times the seconds of a trial: there are more rows to learn from, and intervals to learn
 
 
-def chosen(rounds: Rounds, facts: Facts, config: ForecastConfig) -> tuple[ForecastConfig, Leaderboard]:
+def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[ForecastConfig, Leaderboard]:
     """Returns the settings to train with, and the leaderboard.
 
     Args:
-        rounds: What was tried.
+        trials: What was tried.
         facts: Of the rows.
         config: The settings to begin with.
     """
-    judge, best = rounds.judge, rounds.best
+    judge, best = trials.judge, trials.best
     bar = min(judge.bars, key=lambda name: judge.bars[name])
-    members, y_pred = _selected(best, rounds) if best else ([], np.empty(0))
-    halves = _halves(rounds)
+    members, y_pred = _selected(best, trials) if best else ([], np.empty(0))
+    halves = _halves(trials)
     if not members or not all(judge.error(y_pred, half) < judge.error(judge.beside[bar], half) for half in halves):
         season = facts.season if bar == "seasonal_naive" else 1
         found = config.replace(
@@ -45,19 +46,21 @@ def chosen(rounds: Rounds, facts: Facts, config: ForecastConfig) -> tuple[Foreca
             normalize="none",
             training=config.training.replace(early_stopping=True),
         )
-        return found, board_of(rounds.tried, judge, [], judge.bars[bar], bar, 1)
-    left = rounds.left(ALL)
+        return found, board_of(trials.tried, judge, [], judge.bars[bar], bar, 1)
+    left = trials.left(ALL)
     while len(members) > 1 and _cost(members) > left:
         members = members[:-1]
         y_pred = np.mean([one.y_pred for one in members], axis=0)
-    size = int(np.clip(left / max(_cost(members), 1e-9), 1, SEEDS))
-    found = _settings(members, size, min(left / max(_cost(members), 1e-9), 1.0))
-    return found, board_of(rounds.tried, judge, members, judge.error(y_pred), bar, size)
+    room = left / max(_cost(members), 1e-9)
+    longer = min(room, LONGER)
+    size = int(np.clip(room / max(longer, 1.0), 1, SEEDS))
+    found = _settings(members, size, longer)
+    return found, board_of(trials.tried, judge, members, judge.error(y_pred), bar, size)
 
 
-def _selected(best: list[Tried], rounds: Rounds) -> tuple[list[Tried], np.ndarray]:
+def _selected(best: list[Tried], trials: Trials) -> tuple[list[Tried], np.ndarray]:
     """Returns the members of the best mean, and what it forecasts; members share one scaling."""
-    judge = rounds.judge
+    judge = trials.judge
     members, total = [best[0]], best[0].y_pred.astype(np.float64)
     error = best[0].error
     others = [one for one in best[1:] if one.config.scaling == best[0].config.scaling]
@@ -74,9 +77,9 @@ def _selected(best: list[Tried], rounds: Rounds) -> tuple[list[Tried], np.ndarra
     return members, total / len(members)
 
 
-def _halves(rounds: Rounds) -> list[Any]:
+def _halves(trials: Trials) -> list[Any]:
     """Returns all cutoffs, the older and the newer ones; all alone where there is one moment only."""
-    stamps = rounds.panel.ds[rounds.judge.index.cutoffs]
+    stamps = trials.panel.ds[trials.judge.index.cutoffs]
     later = stamps > np.median(stamps)
     return [slice(None), ~later, later] if later.any() and not later.all() else [slice(None)]
 
@@ -90,12 +93,12 @@ def _settings(members: list[Tried], size: int, share: float) -> ForecastConfig:
 
     Args:
         size: Seeds of each.
-        share: Of the epochs that there is time for.
+        share: Of the epochs there is time for; more than all go to those that the clock had ended.
     """
 
     def shortened(one: Tried) -> dict[str, Any]:
         training = one.config.training
-        epochs = max(math.floor(share * training.epochs), 1)
+        epochs = max(math.floor((share if one.hurried else min(share, 1.0)) * training.epochs), 1)
         warmup = training.schedule.warmup
         schedule = {**training.schedule.model_dump(), "warmup": warmup if warmup < epochs else 0.0}
         return {**training.model_dump(), "epochs": epochs, "schedule": schedule, "early_stopping": False}

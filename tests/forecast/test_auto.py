@@ -8,7 +8,7 @@ import pytest
 
 import forecast
 from forecast import auto
-from forecast.auto import board, candidates, choice, rounds
+from forecast.auto import board, candidates, choice, trials
 from forecast.config import ForecastConfig
 from forecast.judging import Judge
 from pipelines.errors import ConfigError, DataError, NotFitted
@@ -150,7 +150,7 @@ def test_a_random_walk_is_answered_with_naive_or_something_not_worse_in_both_hal
 
 
 def test_use_naive_is_a_forecaster_like_any_other(monkeypatch, tmp_path, two):
-    monkeypatch.setattr(choice, "_selected", lambda best, rounds: ([], np.empty(0)))
+    monkeypatch.setattr(choice, "_selected", lambda best, trials: ([], np.empty(0)))
     frame = sine(noise=1.0)
     model = forecast.Forecaster("auto", budget="12s", target="y", horizon=6, training=SHORT).fit(frame, quiet=True)
     assert model.leaderboard_.verdict.startswith("Use seasonal naive: ")
@@ -178,14 +178,14 @@ def test_what_the_user_sets_is_kept(two):
 
 
 def test_a_candidate_that_cannot_be_trained_is_noted_and_the_next_is_tried(monkeypatch, two):
-    real = rounds.learned
+    real = trials.learned
 
     def broken(lesson, config, progress):
         if config.model.name == "linear":
             raise DataError("no, not this one")
         return real(lesson, config, progress)
 
-    monkeypatch.setattr(rounds, "learned", broken)
+    monkeypatch.setattr(trials, "learned", broken)
     _, leaders, progress = chosen_for(sine(300), "30s")
     assert "no, not this one" in set(leaders.frame["note"])
     assert any("no, not this one" in one for one in progress.said)
@@ -292,10 +292,10 @@ def judged(errors, stamps=None):
     naive = {"naive": np.ones((n, 1, 1))}
     judge = Judge(index, np.zeros((n, 1, 1)), np.ones((n, 1)), naive, f"{n} cutoffs")
     panel = type("Rows", (), {"ds": np.arange(n) if stamps is None else np.asarray(stamps)})
-    about = rounds.Rounds(panel, None, judge, Quiet(), time.monotonic(), 1e6)
+    about = trials.Trials(panel, None, judge, Quiet(), time.monotonic(), 1e6)
     config = ForecastConfig(target="y", training={"epochs": 5})
     for i, error in enumerate(errors):
-        one = rounds.Tried(config.replace(seed=i), config.replace(seed=i))
+        one = trials.Tried(config.replace(seed=i))
         one.y_pred = np.asarray(error, np.float32)[:, None, None]
         one.error, one.seconds = judge.error(one.y_pred), 1.0
         about.tried.append(one)
@@ -329,11 +329,11 @@ def test_better_on_the_whole_but_worse_in_one_half_is_not_better():
 
 def test_members_that_there_is_no_time_for_are_left_out_and_epochs_shortened():
     about = judged([[0.5, -0.5, 0.5, -0.5], [-0.4, 0.6, -0.4, 0.6]])
-    about.budget = 1.5 / rounds.ALL  # a training takes 1.15
+    about.budget = 1.5 / trials.ALL  # a training takes 1.15
     found, leaders = settled_for(about)
     assert leaders.members == 1
     assert found.ensemble is None
-    about.budget = 0.5 / rounds.ALL
+    about.budget = 0.5 / trials.ALL
     found, _ = settled_for(about)
     assert found.training.epochs == 2
 

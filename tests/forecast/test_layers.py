@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import forecast
 from forecast._keras import load_keras
+from forecast.evaluation.baselines import seasonal_naive
 from forecast.models import Shapes, _shell, build_core, registry
 from forecast.models._attention import LAYER, weights_of
 from forecast.models._segments import segment_of
@@ -188,6 +189,38 @@ def test_an_untrained_seasonal_lstm_answers_with_the_mean_of_the_seasonal_naive_
         back = np.arange(gap + h + 1, 100)[(np.arange(gap + h + 1, 100) % m) == 0] - gap - h - 1  # rows before the last
         expected[:, h, 0] = x[:, L - 1 - back[back < (L // m) * m], 0].mean(axis=1)
     np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-6)
+
+
+def test_a_seasonal_lstm_chooses_the_season_of_each_day_ahead_by_its_weights():
+    """A bias that points to one season makes the answer that season's values."""
+    L, H, m = 12, 8, 4
+    model = build_core("seasonal_lstm", Shapes(L, H, season=m), {"units": 3, "layers": 2})
+    bias = np.zeros((2, 3), np.float32)  # two days ahead, three seasons of the past
+    bias[0, 0] = bias[1, 2] = 50.0
+    kernel, _ = model.get_layer("choice").get_weights()
+    model.get_layer("choice").set_weights([kernel, bias.ravel()])
+    x = np.random.default_rng(0).normal(size=(5, L, 1)).astype(np.float32)
+    expected = np.concatenate([x[:, :m], x[:, -m:]], axis=1)
+    np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
+    assert sum(isinstance(layer, keras.layers.LSTM) for layer in model.layers) == 2
+
+
+@pytest.mark.parametrize(("season", "gap"), [(1, 0), (1, 3), (4, 0), (4, 3), (4, 6)])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_repeat_is_the_naive_or_the_seasonal_naive_forecast(season, gap, targets):
+    L, H = 9, 6
+    model = build_core("repeat", Shapes(L, H, features=3, targets=targets, gap=gap), {"season": season})
+    x = np.random.default_rng(0).normal(size=(5, L, 3)).astype(np.float32)
+    steps = gap + np.arange(1, H + 1)
+    for k in range(targets):
+        expected = [seasonal_naive(window, [L - 1], steps, season)[0] for window in x[:, :, k]]
+        np.testing.assert_allclose(np.asarray(model(x))[:, :, k], expected, atol=1e-6)
+    assert model.count_params() == 0
+
+
+def test_repeat_needs_as_many_rows_as_it_repeats():
+    with pytest.raises(ConfigError, match=r"at least what it repeats, 24 rows. Received: lookback 12"):
+        build_core("repeat", Shapes(12, 2), {"season": 24})
 
 
 def test_a_season_longer_than_the_lookback_is_refused():

@@ -50,6 +50,12 @@ def test_where_there_is_little_to_do_nothing_is_compiled(caplog):
     assert "Training runs on Keras's own loops: compiling would take longer than the training." in caplog.text
 
 
+def test_large_batches_are_worth_compiling_for_earlier():
+    small = {"batches": 100, "epochs": 5}
+    assert chosen(network("segment_lstm"), **small) == ({}, 0)
+    assert chosen(network("segment_lstm"), **small, batch_size=256)[0]["jit_compile"]
+
+
 def test_a_network_without_a_recurrence_is_left_to_keras():
     assert chosen(build_core("mlp", Shapes(60, 2), {}), **LONG) == ({}, 0)
 

@@ -74,6 +74,119 @@ def moved(**spec):
     return np.abs(weights[1] - weights[0])
 
 
+# --- how long ---------------------------------------------------------------------------------------------------------
+
+
+def windows(rows=300, **training):
+    model = forecast.Forecaster(
+        {"name": "linear"}, lookback=8, horizon=2, target="y", training={"epochs": 3, "batch_size": 16, **training}
+    )
+    frame = pd.DataFrame({"y": np.sin(np.arange(rows) / 3)}, index=pd.date_range("2024-01-01", periods=rows, freq="h"))
+    return model, frame
+
+
+def test_an_epoch_of_some_steps_draws_other_windows_each_time_and_as_many_only(monkeypatch):
+    seen = []
+    real = Batches.batch
+
+    def noted(self, which, random, epoch=0):
+        if self.seed is not None and len(which) > 1:
+            seen.append((epoch, set(which.tolist())))
+        return real(self, which, random, epoch)
+
+    monkeypatch.setattr(Batches, "batch", noted)
+    model, frame = windows(steps=4)
+    model.fit(frame, quiet=True)
+    epochs = [set().union(*(which for e, which in seen if e == epoch)) for epoch in range(3)]
+    assert [len(one) for one in epochs] == [64, 64, 64]
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_more_steps_than_there_are_batches_are_all_batches():
+    plain, frame = windows()
+    many, _ = windows(steps=10_000)
+    for a, b in zip(
+        plain.fit(frame, quiet=True).network_.get_weights(),
+        many.fit(frame, quiet=True).network_.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_limit_of_seconds_shortens_the_run_and_its_schedule(monkeypatch):
+    """A clock that goes ten seconds forward at each look: so a run of 100 epochs has time for some only."""
+    from forecast.training import course
+
+    now = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            now[0] += 1.0
+            return now[0]
+
+    monkeypatch.setattr(course, "time", Clock)
+    weights, run = steps(epochs=100, seconds=60, schedule="cosine")
+    done = len(run.history) - 1
+    assert 3 < done < 60
+    assert now[0] < 100
+    rates = run.history["learning_rate"].iloc[1:]
+    assert rates.iloc[-1] < 0.2 * rates.iloc[0]  # the half wave ends with the run
+    assert len(weights) == done + 1
+
+
+def test_a_limit_that_is_never_reached_changes_no_bit():
+    np.testing.assert_array_equal(steps(seconds=1e6)[0], steps()[0])
+
+
+def test_without_early_stopping_the_last_weights_are_kept_however_they_validate():
+    away = -Y  # every step towards the truth is one away from these
+    weights, run = steps(scored=away, patience=1, early_stopping=False)
+    assert len(run.history) == 7
+    assert run.best_epoch == 6
+    stopped = steps(scored=away, patience=1)[1]
+    assert (len(stopped.history), stopped.best_epoch) == (2, 0)
+    np.testing.assert_array_equal(weights, steps(patience=50)[0])
+
+
+def test_without_early_stopping_validation_rows_are_learned_from_and_test_rows_are_not():
+    def weights(frame, **training):
+        model, _ = windows(**training)
+        return np.concatenate([w.ravel() for w in model.fit(frame, quiet=True).network_.get_weights()])
+
+    _, frame = windows()
+    validated, tested = frame.copy(), frame.copy()
+    validated.iloc[200:205] += 0.01  # 300 rows: 60 % train, then validation, calibration, test
+    tested.iloc[250:255] += 0.01
+    for other, moved_by in ((validated, True), (tested, False)):
+        same = np.array_equal(weights(frame, early_stopping=False), weights(other, early_stopping=False))
+        assert same != moved_by
+
+
+def test_a_forecaster_that_learned_from_validation_rows_says_so_where_they_would_decide():
+    model, frame = windows(early_stopping=False)
+    model.fit(frame, quiet=True)
+    with pytest.raises(
+        ConfigError, match=r"Fine-tuning decides by validation rows. Received: a forecaster that learned"
+    ):
+        model.fine_tune("series")
+    with pytest.raises(ConfigError, match=r"must be the same for all members.*Received: True"):
+        forecast.ForecastConfig(
+            training={"early_stopping": False},
+            ensemble=[{"model": "lstm", "training": {"early_stopping": True}}, "gru"],
+        )
+
+
+def test_a_network_without_weights_is_scored_and_not_trained():
+    model = forecast.Forecaster("repeat", lookback=8, horizon=2, target="y")
+    _, frame = windows()
+    model.fit(frame, quiet=True)
+    assert model.run_.history["epoch"].tolist() == [0]
+    assert model.run_.history["val_loss"].iloc[0] > 0
+    scores = model.evaluate()
+    assert scores["repeat"]["mae"] == pytest.approx(scores["naive"]["mae"], rel=1e-5)
+
+
 # --- learning rate ----------------------------------------------------------------------------------------------------
 
 

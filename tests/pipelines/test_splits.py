@@ -145,6 +145,28 @@ def test_integer_stamps_may_be_cut_at_a_stamp():
     assert np.diff(splits.bounds).tolist() == [[40, 20, 0, 40], [40, 10, 0, 0]]
 
 
+def test_numbers_of_rows_are_counted_from_the_end_of_each_series_that_counts_its_own():
+    splits = split(counted([100, 50]), SplitSpec(validation=10, calibration=5, test=20))
+    assert np.diff(splits.bounds).tolist() == [[65, 10, 5, 20], [15, 10, 5, 20]]
+    short = split(counted([100, 12]), SplitSpec(validation=10, test=8))
+    assert np.diff(short.bounds).tolist() == [[82, 10, 0, 8], [0, 4, 0, 8]]
+
+
+def test_numbers_of_rows_are_dates_that_all_series_share_where_there_are_dates():
+    panel = dated([100, 90], firsts=[0, 10])
+    splits = split(panel, SplitSpec(validation=10, test=20))
+    assert np.diff(splits.bounds).tolist() == [[70, 10, 0, 20], [60, 10, 0, 20]]
+    ragged = split(dated([100, 60]), SplitSpec(validation=10, test=20))  # the second ends 40 days earlier
+    assert np.diff(ragged.bounds).tolist() == [[70, 10, 0, 20], [60, 0, 0, 0]]
+    later = split(dated([105, 90], firsts=[0, 10]), SplitSpec(validation=10, test=20), splits.starts)
+    assert later.count("test") == splits.count("test") + 5
+
+
+def test_nobody_calibrates_unasked_where_rows_are_counted():
+    assert SplitSpec(validation=10, test=20).calibration == 0.0
+    assert SplitSpec(validation=10, calibration=5, test=20).calibration == 5
+
+
 @given(sizes=fractions, extra=st.integers(0, 60))
 def test_other_rows_are_cut_at_the_stamps_of_the_first(sizes, extra):
     panel = dated([200, 150])
@@ -166,11 +188,17 @@ def test_rows_that_all_lie_after_the_given_starts_are_all_test():
     [
         ({"validation": 1.5}, "`validation` must be a fraction from 0 to below 1.*as text. Received: 1.5"),
         ({"test": -0.1}, "`test` must be a fraction from 0 to below 1.*Received: -0.1"),
-        ({"test": 1}, "`test` must be a fraction from 0 to below 1.*Received: 1$"),
+        ({"test": -1}, "`test` must be a fraction from 0 to below 1, a whole number of rows.*Received: -1$"),
+        ({"test": 1.5}, "`test` must be a fraction from 0 to below 1, a whole number of rows.*Received: 1.5$"),
+        ({"validation": 24, "test": 0.2}, "all fractions, all numbers of rows, or all dates.*Received: 24, 0.0, 0.2"),
+        ({"validation": 24, "test": "2024-01-01"}, "all fractions, all numbers of rows, or all dates"),
         ({"test": True}, "`test` must be a fraction.*Received: True"),
         ({"test": None}, "`test` must be a fraction.*Received: None"),
         ({"validation": 0.5, "test": 0.5}, "must leave rows for training. Received: 1 in all"),
-        ({"validation": "2024-01-01"}, "all fractions, or all dates.*Received: '2024-01-01', 0.0, 0.2"),
+        (
+            {"validation": "2024-01-01"},
+            "all fractions, all numbers of rows, or all dates.*Received: '2024-01-01', 0.0, 0.2",
+        ),
         ({"tst": 0.1}, "no setting 'tst'. Did you mean 'test'"),
     ],
 )
@@ -183,9 +211,17 @@ def test_sizes_that_make_no_sense_are_refused(sizes, message):
 @pytest.mark.parametrize(
     ("panel", "sizes", "message"),
     [
-        (dated([9]), {"test": "soon"}, "`split.test` must be a fraction or a date. Received: 'soon'"),
-        (dated([9]), {"test": ""}, "`split.test` must be a fraction or a date. Received: ''"),
-        (dated([9]), {"test": "9999-01-01"}, "`split.test` must be a fraction or a date. Received: '9999-01-01'"),
+        (
+            dated([9]),
+            {"test": "soon"},
+            "`split.test` must be a fraction, a number of rows, or a date. Received: 'soon'",
+        ),
+        (dated([9]), {"test": ""}, "`split.test` must be a fraction, a number of rows, or a date. Received: ''"),
+        (
+            dated([9]),
+            {"test": "9999-01-01"},
+            "`split.test` must be a fraction, a number of rows, or a date. Received: '9999-01-01'",
+        ),
         (counted([9]), {"test": "2024-01-01"}, "an integer stamp, because the series have no dates"),
         (dated([9]), {"validation": "2024-01-05", "test": "2024-01-03"}, "Parts follow each other"),
     ],

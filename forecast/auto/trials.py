@@ -1,11 +1,11 @@
-"""Rounds of trainings within a time: every candidate for a short while, the best of them for longer.
+"""Trials within a time: candidates are trained one after the other, each for a while.
 
-    |------- round 1: 40 % of the time -------|--- round 2: 20 % ---|--- what was chosen is trained ---|
-     1   2   3   4   5 ...                     best     second
+    |------- trials: half of the time -------|--- what was chosen is trained, maybe for longer ---|
+     1   2   3   4   5 ...
 
 A training is given seconds; after its first epoch it plans its length by them. Where rows are many, only the first
-candidates are tried, as many as can be trained for long enough to tell. One that ended by itself is not trained again.
-A candidate that cannot be trained is noted with the reason, and the next one begins.
+candidates are tried, as many as can be trained for long enough to tell. A candidate that cannot be trained is noted
+with the reason, and the next one begins.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ from ..judging import Judge
 if TYPE_CHECKING:
     from ..training.progress import Progress
 
-FIRST, SECOND, ALL = 0.4, 0.62, 0.95  # of the budget: where rounds and the last training end
+TRIALS, ALL = 0.5, 0.95  # of the budget: where the trials and the last training end
 LEAST = 10.0  # seconds without which a training is not begun: compiling takes about as long
-ENOUGH = 45.0  # seconds that a training may take in round 1, where there are many candidates
-BEST = 2  # that go into round 2
+ENOUGH = 1 / 8  # of the budget, that each may take as long as there is time
 
 
 @dataclass(eq=False)
@@ -40,17 +39,15 @@ class Tried:
     """A candidate, and what became of it.
 
     Attributes:
-        planned: Its settings as they were given.
-        config: The same with the epochs that were best.
+        config: Its settings, with the epochs that were best.
         error: Of the network with the best weights, on the cutoffs of the judge.
         y_pred: What it forecast there `(N, H, K)`.
         parameters: Of the network.
         seconds: That its training took.
-        hurried: Whether the clock ended its training.
+        hurried: Whether the clock ended its training while it still got better.
         note: Why there is no error.
     """
 
-    planned: ForecastConfig
     config: ForecastConfig
     error: float = np.nan
     y_pred: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -66,7 +63,7 @@ class Tried:
         return f"{one.model.name} {one.lookback}, {one.normalize}, {one.scaling.method}"
 
 
-class Rounds:
+class Trials:
     """Trains candidates.
 
     Args:
@@ -98,37 +95,28 @@ class Rounds:
         return sorted((one for one in self.tried if np.isfinite(one.error)), key=lambda one: one.error)
 
     def run(self, candidates: list[ForecastConfig]) -> None:
-        """Trains candidates in two rounds."""
+        """Trains candidates as long as there is time; the first one in any case."""
         for number, config in enumerate(candidates):
-            left = self.left(FIRST)
+            left = self.left(TRIALS)
             if number and left < LEAST:
-                self.tried.append(Tried(config, config, note="no time was left"))
+                self.tried.append(Tried(config, note="no time was left"))
                 continue
-            share = max(left / (len(candidates) - number), min(ENOUGH, left))
+            share = max(left / (len(candidates) - number), min(ENOUGH * self.budget, left))
             self._try(config, max(share, LEAST))
-        again = [one for one in self.best[:BEST] if one.hurried]
-        for number, one in enumerate(again):
-            left = self.left(SECOND)
-            if left < LEAST:
-                break
-            self._try(one.planned, left / (len(again) - number), before=one)
 
-    def _try(self, config: ForecastConfig, limit: float, before: Tried | None = None) -> None:
-        """Trains one; in the second round it takes its own place where it came out better."""
-        began, again = time.monotonic(), "again, " if before is not None else ""
+    def _try(self, config: ForecastConfig, limit: float) -> None:
+        """Trains one, and says what came of it."""
+        began = time.monotonic()
         try:
             with forgetting():
                 one = self._trained(config, limit)
         except Stopped:
             raise
         except (ForecastError, ValueError, ArithmeticError) as reason:  # what one cannot do, others may
-            one = Tried(config, config, note=" ".join(str(reason).split())[:300])
-        if before is None:
-            self.tried.append(one)
-        elif one.error < before.error:
-            self.tried[self.tried.index(before)] = one
+            one = Tried(config, note=" ".join(str(reason).split())[:300])
+        self.tried.append(one)
         what = one.note or f"error {one.error:.4g}, {one.config.training.epochs} epochs"
-        self.progress.say(f"auto: {one.label}: {again}{what}, {time.monotonic() - began:.0f} s")
+        self.progress.say(f"auto: {one.label}: {what}, {time.monotonic() - began:.0f} s")
 
     def _trained(self, config: ForecastConfig, limit: float) -> Tried:
         began = time.monotonic()
@@ -145,9 +133,9 @@ class Rounds:
         epochs, done = (run.best_epoch, len(run.history) - 1) if run is not None else (0, 0)
         best = config.replace(training=config.training.replace(epochs=max(epochs, 1), schedule=_warm(config, epochs)))
         note = "" if epochs else "training never beat the weights it began with"
-        hurried = done < config.training.epochs and spent > 0.7 * limit
+        hurried = epochs == done < config.training.epochs
         error = self.judge.error(y_pred) if epochs else np.nan
-        return Tried(config, best, error, y_pred, fitted.network.count_params(), spent, hurried, note)
+        return Tried(best, error, y_pred, fitted.network.count_params(), spent, hurried, note)
 
 
 def _warm(config: ForecastConfig, epochs: int) -> dict[str, object]:
