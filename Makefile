@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: quickstart test test-all lint format benchmark peers clean
+.PHONY: quickstart test test-all lint format benchmark benchmark-accuracy peers clean
 
 quickstart: $(VENV)/.ready
 	$(BIN)/forecast quickstart
@@ -26,8 +26,13 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# All but the one below, which takes hours.
 benchmark: $(VENV)/.ready-test
-	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out benchmarks/_% benchmarks/peer_% benchmarks/accuracy.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+
+# Accuracy beside other libraries, from the start: writes the table in benchmarks/README.md.
+benchmark-accuracy: $(VENV)/.ready-test .venv-peers/.ready
+	$(BIN)/python benchmarks/accuracy.py --fresh --peers
 
 # Other libraries, to be measured beside; they ask for older pandas, so they have an environment of their own.
 peers: .venv-peers/.ready

@@ -89,7 +89,7 @@ class Forecaster:
         custom_objects: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        base = config.model_dump() if isinstance(config, ForecastConfig) else dict(config or {})
+        base = config.model_dump(exclude_unset=True) if isinstance(config, ForecastConfig) else dict(config or {})
         if preset is not None:
             base = merge(named(preset), base)
         own = None if model is None or isinstance(model, str | dict) else model
@@ -156,7 +156,9 @@ class Forecaster:
         progress = Progress(quiet)
         prepared = prepare(data, config)
         panel, report = prepared.panel, prepared.report
-        config, leaderboard = _settled(config.replace(target=prepared.target), panel, progress, began, resume)
+        asked = config.model_dump(exclude_unset=True)
+        config = config.replace(target=prepared.target)
+        config, leaderboard = _settled(config, panel, progress, began, resume, asked)
         splits = split(panel, config.split)
         unfinished = None
         if resume and keep is None:
@@ -484,7 +486,7 @@ class Forecaster:
 
 
 def _settled(
-    config: ForecastConfig, panel: Panel, progress: Progress, began: float, resume: bool
+    config: ForecastConfig, panel: Panel, progress: Progress, began: float, resume: bool, asked: dict[str, Any]
 ) -> tuple[ForecastConfig, Leaderboard | None]:
     """Returns settings in which nothing is left open: what "auto" stands for follows from the rows."""
     if config.model.name == "auto":
@@ -494,7 +496,7 @@ def _settled(
             )
         from .auto import choose
 
-        return choose(panel, config, progress, began)
+        return choose(panel, config, progress, began, asked if len(asked) < len(ForecastConfig.model_fields) else None)
     if config.lookback != AUTO:
         return config, None
     from .auto import settled

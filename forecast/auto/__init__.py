@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError
 from pipelines.panel import Panel
@@ -27,7 +27,7 @@ from pipelines.splits import SplitSpec, split
 from ..config import AUTO, ForecastConfig, seconds
 from ..judging import judge, until_validation
 from .board import Leaderboard
-from .candidates import candidates, facts_of, usual_lookback
+from .candidates import candidates_for, facts_of, usual_lookback
 from .choice import chosen
 from .trials import Trials
 
@@ -42,15 +42,20 @@ VALUES = 2_000_000  # that are compared for each candidate, at most
 
 
 def choose(
-    panel: Panel, config: ForecastConfig, progress: Progress, began: float | None = None
+    panel: Panel,
+    config: ForecastConfig,
+    progress: Progress,
+    began: float | None = None,
+    asked: dict[str, Any] | None = None,
 ) -> tuple[ForecastConfig, Leaderboard]:
     """Returns the settings that forecast the validation part best, and what was tried.
 
     Args:
         panel: Clean rows.
-        config: With model "auto"; what is set otherwise than by default is kept.
+        config: With model "auto".
         progress: Tells how it goes.
         began: When the budget began, as `time.monotonic` counts; now by default.
+        asked: The settings that somebody set, which are kept; by default those that are not as usual.
 
     Raises:
         DataError: The rows hold no training and validation window, whatever the lookback.
@@ -60,7 +65,7 @@ def choose(
     config = fitting_split(panel, config, progress)
     seen, splits = until_validation(panel, split(panel, config.split))
     facts = facts_of(seen, splits, config)
-    tried = candidates(facts, config)
+    tried = candidates_for(facts, config, asked)
     widest = config.replace(lookback=max(one.lookback for one in tried), model="repeat", budget=None)
     most = max(min(CUTOFFS, VALUES // (config.horizon * len(config.target))), 1)
     exam = judge(seen, splits, widest, power=2 if config.training.loss == "mse" else 1, most=most)

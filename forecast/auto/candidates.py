@@ -86,8 +86,14 @@ def usual_lookback(season: int, horizon: int, rows: int) -> int:
     return want if want <= room else max(room // season * season, min(room, season), 1)
 
 
-def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
-    """Returns the settings to try, the most promising first; each of one network."""
+def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] | None = None) -> list[ForecastConfig]:
+    """Returns the settings to try, the most promising first; each of one network.
+
+    Args:
+        facts: Of the rows.
+        config: The settings to begin with.
+        asked: Those among them that somebody set; by default those that are not as usual.
+    """
     m, usual = facts.season, usual_lookback(facts.season, facts.horizon, facts.rows)
     room = max((facts.rows - facts.horizon) // 2, 1)
     short = min(usual, max(ROW_BY_ROW // m * m, 28))
@@ -127,7 +133,9 @@ def candidates(facts: Facts, config: ForecastConfig) -> list[ForecastConfig]:
         add({"name": "gru", "units": 32}, short, "mean_std", 2e-3)
         if facts.positive:
             add({"name": "lstm", "units": 32}, short, "last", 2e-3, scaling="log1p")
-    given = _given(config)
+    given = _unusual(config) if asked is None else asked
+    given = {name: value for name, value in given.items() if name not in ("model", "budget", "split")}
+    given |= {"split": config.split.model_dump(), "target": config.target}
     result: list[ForecastConfig] = []
     for one in found:
         settings = merge(_trained(one, facts, config), given)
@@ -165,8 +173,8 @@ def _trained(one: dict[str, Any], facts: Facts, config: ForecastConfig) -> dict[
     return {"lookback": one["lookback"], "normalize": one["normalize"], "training": training, **scaling}
 
 
-def _given(config: ForecastConfig) -> dict[str, Any]:
-    """Returns what the user has set otherwise than by default."""
+def _unusual(config: ForecastConfig) -> dict[str, Any]:
+    """Returns what is set otherwise than by default."""
     usual, mine = ForecastConfig().model_dump(), config.model_dump()
     result: dict[str, Any] = {}
     for name, _, value in differences(usual, mine):
@@ -175,4 +183,4 @@ def _given(config: ForecastConfig) -> dict[str, Any]:
         for part in groups:
             group = group.setdefault(part, {})
         group[last] = value
-    return {name: value for name, value in result.items() if name not in ("model", "budget")}
+    return result

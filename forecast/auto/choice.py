@@ -1,6 +1,6 @@
 """The choice among what was tried: the best one, a mean of some, or "use naive".
 
-A mean is built one by one: whichever lowers its error most joins, as long as that is by half a percent. Whatever comes
+A mean is built one by one: whichever lowers its error most joins, as long as that is by 0.2 percent. Whatever comes
 of it must be better than the naive and the seasonal naive forecast, over all validation cutoffs and in their older and
 newer half each: one lucky stretch is not enough.
 """
@@ -17,7 +17,7 @@ from .board import Leaderboard, board_of
 from .candidates import Facts
 from .trials import ALL, Trials, Tried
 
-GAIN = 0.005  # share of the error that another member must take off
+GAIN = 0.002  # share of the error that another member must take off
 MEMBERS = 4  # of a mean, at most
 SEEDS = 3  # of each member, at most
 LONGER = 2.0  # times the epochs, at most, of a training that the clock had ended while it still got better
@@ -52,7 +52,7 @@ def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[Foreca
         members = members[:-1]
         y_pred = np.mean([one.y_pred for one in members], axis=0)
     room = left / max(_cost(members), 1e-9)
-    longer = min(room, LONGER)
+    longer = min(room, LONGER if any(one.hurried for one in members) else 1.0)
     size = int(np.clip(room / max(longer, 1.0), 1, SEEDS))
     found = _settings(members, size, longer)
     return found, board_of(trials.tried, judge, members, judge.error(y_pred), bar, size)

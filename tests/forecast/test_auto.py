@@ -60,19 +60,19 @@ def chosen_for(frame, budget="40s", **settings):
     config = ForecastConfig(model="auto", budget=budget, training=SHORT, **{"target": "y", "horizon": 6, **settings})
     panel = Panel.from_frame(frame)
     progress = Quiet()
-    found, leaders = auto.choose(panel, config, progress)
+    found, leaders = auto.choose(panel, config, progress, asked=config.model_dump(exclude_unset=True))
     return found, leaders, progress
 
 
 @pytest.fixture
 def two(monkeypatch):
     """Only two candidates, which train in no time."""
-    real = auto.candidates
+    real = auto.candidates_for
 
-    def some(facts, config):
-        return [one for one in real(facts, config) if one.model.name in ("linear", "mlp")][:2]
+    def some(*about):
+        return [one for one in real(*about) if one.model.name in ("linear", "mlp")][:2]
 
-    monkeypatch.setattr(auto, "candidates", some)
+    monkeypatch.setattr(auto, "candidates_for", some)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def test_a_long_series_is_looked_at_in_parts_only():
     """Neither an epoch nor a comparison grows with the rows."""
     config = ForecastConfig(model="auto", target="y", horizon=6)
     panel = Panel.from_frame(sine(60_000))
-    tried = candidates.candidates(candidates.facts_of(panel, split(panel), config), config)
+    tried = candidates.candidates_for(candidates.facts_of(panel, split(panel), config), config)
     assert all(one.training.steps * one.training.batch_size <= 25_600 for one in tried)
 
 
@@ -275,7 +275,7 @@ def test_lookback_auto_is_settled_by_the_rows():
 @pytest.mark.parametrize("positive", [True, False])
 def test_candidates_are_distinct_and_each_can_be_built(season, positive):
     facts = candidates.Facts(season, 6, 500, 1, 490, positive)
-    tried = candidates.candidates(facts, ForecastConfig(model="auto", target="y", horizon=6))
+    tried = candidates.candidates_for(facts, ForecastConfig(model="auto", target="y", horizon=6))
     assert len({str(one.model_dump()) for one in tried}) == len(tried) >= 5
     assert any(one.scaling.method == "log1p" for one in tried) == positive
     for one in tried:
