@@ -14,6 +14,7 @@ from ._shared import (
     Horizon,
     Json,
     Model,
+    Preset,
     Quiet,
     Settings,
     Target,
@@ -28,6 +29,7 @@ def tune(
     data: DataArgument,
     target: Target = None,
     model: Model = None,
+    preset: Preset = None,
     lookback: Annotated[int | None, typer.Option(help="Rows the model sees, to begin with. [default: 60]")] = None,
     horizon: Horizon = None,
     calendar: ExchangeCalendar = None,
@@ -76,7 +78,7 @@ def tune(
         "training": {"epochs": epochs} if epochs else None,
         "seed": seed,
     }
-    settings = gathered(config, setting, given)
+    settings = gathered(config, setting, given, preset)
     if show_space:
         stated = tuning.search_space(data, settings, space)
         show_json(stated.plain()) if as_json else say(stated)

@@ -23,7 +23,8 @@ from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline
 from pipelines.splits import Splits, split
 
-from ..config import ForecastConfig
+from ..auto import settled
+from ..config import AUTO, ForecastConfig
 from ..fitting import Fitted, learned, lesson_of, looking_back
 from ..judging import Judge, judge, until_validation
 from ..prepare import Data, prepare
@@ -117,6 +118,8 @@ def ask(
     resolved(config)  # refuses options that the model does not have
     prepared = prepare(data, config)
     config = config.replace(target=prepared.target)
+    if config.lookback == AUTO:
+        config = settled(config, prepared.panel)
     config = config.replace(training=config.training.replace(tensorboard=None, monitor=False))
     panel, splits = until_validation(prepared.panel, split(prepared.panel, config.split))
     progress.say(str(prepared.report))
@@ -142,6 +145,11 @@ def _refuse(config: ForecastConfig) -> None:
         raise ConfigError(
             "Tuning compares errors on validation rows. Received: training.early_stopping=False, which learns from "
             "them. Leave it out, and put it into the file of the best settings afterwards."
+        )
+    if config.model.name == "auto":
+        raise ConfigError(
+            "Tuning tries the settings of one model. Received: 'auto', which chooses among several by itself. Fit it, "
+            "and tune what it chose; or name a model."
         )
     if config.model.name == "own":
         raise ConfigError(

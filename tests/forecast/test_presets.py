@@ -11,7 +11,7 @@ from forecast import presets
 from forecast.cli import main
 from forecast.config import ForecastConfig
 from forecast.models import registry
-from pipelines.errors import UnknownName
+from pipelines.errors import ConfigError, UnknownName
 
 every_preset = pytest.mark.parametrize("name", presets.names())
 
@@ -83,3 +83,13 @@ def main_ok(arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code in (0, None)
+
+
+def test_a_preset_is_tuned_from():
+    from forecast.tuning import search_space, tune
+
+    rows = "synthetic:sine?rows=400&season_length=24&freq=h"
+    space = search_space(rows, presets.preset("edge"), target="sine", horizon=6)
+    assert space.settings["lookback"].high > 24
+    with pytest.raises(ConfigError, match="Tuning tries the settings of one model. Received: 'auto'"):
+        tune(rows, model="auto", target="sine", trials=1)
