@@ -251,7 +251,7 @@ def train_network(
         Batches(trained, pipeline, lesson.rows, scored, max(spec.batch_size, 256), None, Extras(scales=scales)),
         spec,
         progress,
-        make(config.loss, config.quantiles, pipeline.spec.scaling.method == "log1p"),
+        make(config.loss, config.quantiles, pipeline.spec.scaling.method == "log1p", usual_smape(lesson)),
         checkpoint=checkpoint,
         watch=None if watch is None else lambda epoch: watch(epoch, live),
         look=None if spec.tensorboard is None else lambda: _states(network, config, lesson, scored),
@@ -287,6 +287,20 @@ def naive_errors(panel: Panel, splits: Splits, config: ForecastConfig) -> np.nda
     seasons = season_lengths(panel, config.season_length)
     scales = training_facts(panel, every, config.target, seasons, (first, end))["mase_scale"]  # (S, K)
     return above_zero(scales)
+
+
+def usual_smape(lesson: Lesson) -> float:
+    """Returns the sMAPE of the naive forecast, about: its error over the size of the series, the mean of windows."""
+    if lesson.scales is None:
+        return 1.0
+    panel, index = lesson.rows.panel, lesson.training
+    columns = [panel.column(name) for name in lesson.pipeline.spec.targets]
+    size = np.abs(panel.values[index.cutoffs][:, columns].astype(np.float64))  # (N, K)
+    count = np.bincount(index.series, minlength=len(panel.ids))
+    sums = np.stack([np.bincount(index.series, one, minlength=len(panel.ids)) for one in size.T], axis=1)  # (S, K)
+    level = sums / np.maximum(count, 1)[:, None]
+    ratio = lesson.scales / np.maximum(level, lesson.scales / 2)  # sMAPE is at most 2
+    return float(ratio[count > 0].mean())
 
 
 def above_zero(scales: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
     mse, mae, huber    of scaled values, as Keras has them                  count as their scaling makes them
     mase               |error| over the series' own naive error             count the same
     smape              2 |error| / (|y_true| + |y_pred|)                    count the same
-    mixed              the mean of both                                     count the same
+    mixed              the mean of mase and of smape / naive's smape        count the same
     pinball            of quantiles                                         count as their scaling makes them
 
 A loss in units of a series must know them. They travel behind the answers of a window, as three rows more:
@@ -29,13 +29,14 @@ UNITS = 3  # rows behind a window's answers
 SMALL = 1e-6  # of the scale of a series: keeps sMAPE defined where truth and forecast are both zero
 
 
-def make(name: str, quantiles: tuple[float, ...] = (), logged: bool = False) -> Any:
+def make(name: str, quantiles: tuple[float, ...] = (), logged: bool = False, usual: float = 1.0) -> Any:
     """Returns a loss by name.
 
     Args:
         name: As in `TrainingSpec`, but for "auto".
         quantiles: What the network answers with; none for one value a step.
         logged: Scaled values are of logarithms, `log1p`.
+        usual: The naive forecast's sMAPE, about, for "mixed".
 
     Raises:
         ConfigError: Neither Keras nor this module knows it.
@@ -43,7 +44,7 @@ def make(name: str, quantiles: tuple[float, ...] = (), logged: bool = False) -> 
     if quantiles:
         return Pinball(quantiles)
     if name in PER_SERIES:
-        return PerSeries(name, logged)
+        return PerSeries(name, logged, usual)
     try:
         return keras.losses.get(name)
     except ValueError:
@@ -84,6 +85,7 @@ class PerSeries(keras.losses.Loss):
     Args:
         name: "mase", "smape", or "mixed".
         logged: Scaled values are of logarithms, `log1p`.
+        usual: What "mixed" divides sMAPE by, so that it weighs as much as MASE, whose naive forecast has about 1.
 
     Example:
         >>> y = with_units(np.array([[[0.5]]], "float32"), slope=[[10.0]], intercept=[[0.0]], scale=[[2.0]])
@@ -91,12 +93,13 @@ class PerSeries(keras.losses.Loss):
         2.0
 
     Source: Hyndman and Koehler (2006), https://doi.org/10.1016/j.ijforecast.2006.03.001, for MASE; Makridakis et al.
-    (2020), https://doi.org/10.1016/j.ijforecast.2019.04.014, for sMAPE and for the mean of both, which OWA is like.
+    (2020), https://doi.org/10.1016/j.ijforecast.2019.04.014, for sMAPE and for the mean of both over those of a naive
+    forecast, which OWA is.
     """
 
-    def __init__(self, name: str, logged: bool = False) -> None:
+    def __init__(self, name: str, logged: bool = False, usual: float = 1.0) -> None:
         super().__init__(name=name)
-        self.logged = logged
+        self.logged, self.usual = logged, usual
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each window and step `(N, H)` from `(N, H + 3, K)` and answers `(N, H, K)`."""
@@ -110,7 +113,7 @@ class PerSeries(keras.losses.Loss):
             return ops.mean(error, axis=-1)
         size = (ops.abs(truth) + ops.abs(answer)) / scale
         smape = 2 * error / (size + SMALL)
-        return ops.mean(smape if self.name == "smape" else (error + smape) / 2, axis=-1)
+        return ops.mean(smape if self.name == "smape" else (error + smape / self.usual) / 2, axis=-1)
 
 
 def with_units(y: np.ndarray, slope: Any, intercept: Any, scale: Any) -> np.ndarray:

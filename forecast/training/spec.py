@@ -92,8 +92,8 @@ class TrainingSpec(Spec):
         learning_rate: Adam's.
         schedule: How the learning rate goes over the run.
         loss: "mse", "mae", "huber", "log_cosh", or the name of any other Keras loss; "mase", "smape", or "mixed", the
-            mean of both, in units of each series, for many series of different size; "pinball" for a network of
-            quantiles, which is what "auto" chooses there, and "mse" elsewhere.
+            mean of both as multiples of the naive forecast's, in units of each series, for many series of different
+            size; "pinball" for a network of quantiles, which is what "auto" chooses there, and "mse" elsewhere.
         patience: Epochs without a better validation loss until training stops; the best weights come back.
         seconds: About so long, at most: after the first epoch the run is shortened to what fits, its schedule with it.
             Then the clock decides over weights: what is to be repeated is given `epochs` instead.

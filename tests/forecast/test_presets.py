@@ -91,5 +91,5 @@ def test_a_preset_is_tuned_from():
     rows = "synthetic:sine?rows=400&season_length=24&freq=h"
     space = search_space(rows, presets.preset("edge"), target="sine", horizon=6)
     assert space.settings["lookback"].high > 24
-    with pytest.raises(ConfigError, match="Tuning tries the settings of one model. Received: 'auto'"):
+    with pytest.raises(ConfigError, match=r"Tuning tries the settings of one model. Received: 'auto'"):
         tune(rows, model="auto", target="sine", trials=1)

@@ -15,6 +15,7 @@ from forecast.training.augment import augment
 from forecast.training.data import Batches, Extras
 from forecast.training.fit import compile_model, fit
 from forecast.training.gradients import Gradients, layers_of, unusual
+from forecast.training.losses import PerSeries, with_units
 from forecast.training.progress import Progress
 from forecast.training.spec import AugmentSpec
 from pipelines.errors import ConfigError
@@ -298,13 +299,14 @@ def test_a_loss_per_series_is_its_formula_in_original_units(loss, settings):
     best = model.run_.history["val_loss"].min()
     backtest = model.backtest(part="validation", levels=())
     truth, answer, scale = backtest.y_true, backtest.y_pred["mlp"], []
-    train = model.panel_.values[:, 0], model.splits_.rows("train")
+    train, usual = (model.panel_.values[:, 0], model.splits_.rows("train")), {}
     for s in backtest.index.series:
         rows = train[0][train[1][0][s] : train[1][1][s]].astype(np.float64)
         scale.append(np.abs(np.diff(rows)).mean())
+        usual[s] = scale[-1] / rows[5:-2].mean()  # over the size of the series, at the cutoffs that trained
     error = np.abs(truth - answer)
     mase, smape = error / np.array(scale)[:, None, None], 2 * error / (np.abs(truth) + np.abs(answer))
-    expected = {"mase": mase, "smape": smape, "mixed": (mase + smape) / 2}[loss].mean()
+    expected = {"mase": mase, "smape": smape, "mixed": (mase + smape / np.mean(list(usual.values()))) / 2}[loss].mean()
     assert best == pytest.approx(expected, rel=1e-3)
 
 
@@ -611,3 +613,37 @@ def test_without_tensorboard_the_error_says_what_to_install(monkeypatch, tmp_pat
     model = forecast.Forecaster(target="Close", lookback=10, training={"epochs": 1, "tensorboard": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"pip install 'keras-forecast\[tensorboard\]'"):
         model.fit("sample:goog", quiet=True)
+
+
+def test_both_halves_of_the_mixed_loss_weigh_the_same_for_a_naive_forecast():
+    """Whatever the size of a series: the naive forecast's MASE is 1, and its sMAPE over the usual one as well."""
+    for level in (10.0, 1000.0):
+        y = level + np.array([[[1.0], [-1.0], [1.0], [-1.0]]], np.float32)  # naive errs by 2
+        naive = level - np.array([[[1.0], [-1.0], [1.0], [-1.0]]], np.float32)
+        told = with_units(y, slope=[[1.0]], intercept=[[0.0]], scale=[[2.0]])
+        loss = PerSeries("mixed", usual=2 / level)
+        assert float(loss(told, naive)) == pytest.approx(1.0, rel=0.02)
+
+
+def test_the_usual_smape_is_that_of_the_naive_forecast():
+    from forecast.fitting import lesson_of, usual_smape
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "unique_id": np.repeat(["a", "b"], 400),
+            "ds": np.tile(np.arange(400), 2),
+            "y": np.concatenate([100 + random.normal(0, 5, 400), 5000 + random.normal(0, 50, 400)]),
+        }
+    )
+    panel = Panel.from_frame(frame)
+    splits = split(panel)
+    config = forecast.ForecastConfig(target="y", lookback=4, horizon=1, training={"loss": "mixed"})
+    pipeline = DataPipeline(config.pipeline(("y",))).fit(panel, splits)
+    lesson = lesson_of(pipeline, pipeline.transform(panel), splits, config)
+    first, end = splits.rows("train")
+    expected = []
+    for s in range(2):
+        y = panel.values[first[s] : end[s], 0].astype(float)
+        expected.append(np.mean(2 * np.abs(np.diff(y)) / (np.abs(y[1:]) + np.abs(y[:-1]))))
+    assert usual_smape(lesson) == pytest.approx(np.mean(expected), rel=0.02)
