@@ -34,6 +34,18 @@ SomeData = Annotated[
     ),
 ]
 Many = list[str] | None
+
+
+def rows_or_auto(text: str) -> int | str:
+    """Returns a number of rows, or "auto"; anything else is wrong usage."""
+    if text == "auto" or text.lstrip("-").isdigit():
+        return text if text == "auto" else int(text)
+    raise typer.BadParameter(f"{text!r} is neither a number of rows nor auto.")
+
+
+Lookback = Annotated[
+    Any, typer.Option(parser=rows_or_auto, metavar="ROWS", help="Rows the model sees, or auto. [default: 60]")
+]
 Target = Annotated[Many, typer.Option("--target", "-t", help="Column to predict; give it again for several.")]
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="`forecast models` lists them; auto tries several. [default: lstm]")

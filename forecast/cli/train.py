@@ -14,6 +14,7 @@ from ._shared import (
     Folder,
     Horizon,
     Json,
+    Lookback,
     Many,
     Model,
     Preset,
@@ -43,7 +44,7 @@ def train(
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="Name of the bundle. [default: after the data]")
     ] = None,
-    lookback: Annotated[str | None, typer.Option(help="Rows the model sees, or auto. [default: 60]")] = None,
+    lookback: Lookback = None,
     horizon: Horizon = None,
     gap: Annotated[int | None, typer.Option(help="Rows skipped between past and future. [default: 0]")] = None,
     predict: Annotated[str | None, typer.Option(help="level or return. [default: level]")] = None,
@@ -94,7 +95,7 @@ def train(
         "model": {"name": model} if model else None,
         "budget": budget,
         "target": target,
-        "lookback": int(lookback) if lookback and lookback.lstrip("-").isdigit() else lookback,
+        "lookback": lookback,
         "horizon": horizon,
         "gap": gap,
         "predict": predict,
