@@ -139,6 +139,9 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
     result: list[ForecastConfig] = []
     for one in found:
         settings = merge(_trained(one, facts, config), given)
+        training = settings["training"]
+        if training["epochs"] <= 1 and "schedule" not in given.get("training", {}):
+            training["schedule"] = "constant"  # there is no time to warm up
         model = one["model"] if config.model.name == "auto" else config.model.model_dump()
         candidate = ForecastConfig(**merge(settings, {"model": model}))
         if candidate not in result:

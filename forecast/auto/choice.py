@@ -43,6 +43,10 @@ def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[Foreca
             budget=None,
             predict="level",
             lookback=season,
+            past=(),  # it looks at the targets alone
+            known=(),
+            static=(),
+            features=(),
             normalize="none",
             training=config.training.replace(early_stopping=True),
         )

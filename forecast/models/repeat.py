@@ -15,14 +15,15 @@ import keras
 from pydantic import Field
 
 from pipelines.errors import ConfigError
+from pipelines.spec import Spec
 
 from . import Shapes
-from ._head import ContextOptions, core, fan, inputs
+from ._head import core, fan
 
-INPUTS = ("past", "known", "static", "series")
+INPUTS = ("past",)
 
 
-class Options(ContextOptions):
+class Options(Spec):
     """Options of `repeat`.
 
     Attributes:
@@ -44,10 +45,10 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
             f"`repeat` needs a lookback of at least what it repeats, {m} rows. Received: lookback {L}. Choose "
             f"lookback={m}."
         )
-    given = inputs(shapes, options)
-    last = keras.layers.Cropping1D((L - m, 0), name="last_season")(given["past"][:, :, :K])  # (N, m, K)
+    past = keras.Input((L, shapes.features), name="past")
+    last = keras.layers.Cropping1D((L - m, 0), name="last_season")(past[:, :, :K])  # (N, m, K)
     first = shapes.gap % m  # phase of the horizon's first row
     times = math.ceil((first + H) / m)
     again = keras.layers.Concatenate(axis=1)([last] * times) if times > 1 else last
     y = keras.layers.Cropping1D((first, times * m - first - H), name="answer")(again)  # (N, H, K)
-    return core("repeat", given, fan(y, keras.layers.Flatten()(last), shapes))
+    return core("repeat", {"past": past}, fan(y, keras.layers.Flatten()(last), shapes))
