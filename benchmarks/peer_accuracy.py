@@ -58,6 +58,14 @@ class Task:
         self.validation, self.test = about["validation"], about["test"]
         self.cutoffs: dict[str, list[int]] = about["cutoffs"]
 
+    def limit(self) -> dict[str, Any]:
+        """Returns what ends the training of a network by the clock."""
+        return {"max_time": {"seconds": int(self.seconds)}} if np.isfinite(self.seconds) else {}
+
+    def late(self, seconds: float) -> str:
+        """Returns that a training was ended by the clock, or nothing."""
+        return f"training ended at the limit of {self.seconds:.0f} s" if seconds >= self.seconds else ""
+
     def windows(self, rows: int) -> Iterator[tuple[str, int, np.ndarray]]:
         """Yields each series, cutoff, and the last rows up to it."""
         for name, y in self.series.items():
@@ -99,12 +107,14 @@ def neuralforecast(model: str, task: Task) -> Found:
     }
     if model == "DLinear":  # as in its example; 1e-4, the default of the class, is for 5,000 steps
         settings["learning_rate"] = 1e-3
-    network = getattr(models, model)(h=task.horizon, **settings, **QUIET)
     training = task.training()
-    held = min(int(task.test[name]) - int(task.validation[name]) for name in task.series)
+    held = max(min(int(task.test[name]) - int(task.validation[name]) for name in task.series), task.horizon)
+    if min(task.test[name] for name in task.series) - held < task.lookback:  # one short series, and it refuses all
+        settings["start_padding_enabled"] = True
+    network = getattr(models, model)(h=task.horizon, **settings, **QUIET, **task.limit())
     start = time.perf_counter()
     fitted = NeuralForecast(models=[network], freq=1)
-    fitted.fit(training, val_size=max(held, task.horizon))
+    fitted.fit(training, val_size=held)
     trained = time.perf_counter()
     found: list[pd.DataFrame] = []
     batch: list[tuple[str, int, np.ndarray]] = []
@@ -132,6 +142,7 @@ def neuralforecast(model: str, task: Task) -> Found:
     return found, {
         "library": "neuralforecast",
         "settings": settings | chosen,
+        "why": task.late(trained - start),
         "fit_seconds": trained - start,
         "predict_seconds": time.perf_counter() - trained,
         "parameters": int(count),
@@ -161,9 +172,8 @@ def darts(model: str, task: Task) -> Found:
         "optimizer_kwargs": {"lr": 1e-3},
         "random_state": task.seed,
     }
-    limit = {"max_time": {"seconds": int(task.seconds)}} if np.isfinite(task.seconds) else {}
     stop = EarlyStopping(monitor="val_loss", patience=5, min_delta=0.0)
-    trainer = {"callbacks": [stop], "limit_train_batches": EPOCH, **QUIET, **limit}
+    trainer = {"callbacks": [stop], "limit_train_batches": EPOCH, **QUIET, **task.limit()}
     need = task.lookback + task.horizon
     names = [name for name in task.series if task.validation[name] >= need]
 
@@ -189,7 +199,7 @@ def darts(model: str, task: Task) -> Found:
     return found, {
         "library": "u8darts",
         "settings": {**settings, "scaler": "MinMax of each series", "patience": 5, "batches of an epoch": EPOCH},
-        "why": f"training ended at the limit of {task.seconds:.0f} s" if trained - start >= task.seconds else "",
+        "why": task.late(trained - start),
         "fit_seconds": trained - start,
         "predict_seconds": time.perf_counter() - trained,
         "parameters": int(sum(p.numel() for p in network.model.parameters())),

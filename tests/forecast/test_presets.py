@@ -89,7 +89,7 @@ def test_a_preset_is_tuned_from():
     from forecast.tuning import search_space, tune
 
     rows = "synthetic:sine?rows=400&season_length=24&freq=h"
-    space = search_space(rows, presets.preset("edge"), target="sine", horizon=6)
+    space = search_space(rows, presets.preset("edge"), target="y", horizon=6)
     assert space.settings["lookback"].high > 24
     with pytest.raises(ConfigError, match=r"Tuning tries the settings of one model. Received: 'auto'"):
-        tune(rows, model="auto", target="sine", trials=1)
+        tune(rows, model="auto", target="y", trials=1)

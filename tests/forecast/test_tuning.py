@@ -213,10 +213,10 @@ def test_all_lookbacks_are_scored_on_the_cutoffs_of_the_largest():
     progress = Progress(quiet=True)
     few = ask(frame, ForecastConfig(**TINY), {"lookback": [6]}, progress)
     many = ask(frame, ForecastConfig(**TINY), {"lookback": [6, 20]}, progress)
-    assert len(few.index) > len(many.index)  # the short series has no window of 20 rows
+    assert len(few.judge.index) > len(many.judge.index)  # the short series has no window of 20 rows
     errors = [many.answer(many.config.replace(lookback=n), progress, lambda *_: None) for n in (6, 20)]
     assert np.isfinite(errors).all()
-    assert set(many.index.series) == {0}
+    assert set(many.judge.index.series) == {0}
 
 
 def test_series_of_other_sizes_count_alike_and_one_that_never_moved_counts_too():
@@ -224,9 +224,9 @@ def test_series_of_other_sizes_count_alike_and_one_that_never_moved_counts_too()
     parts = [small.assign(unique_id="a"), small.assign(unique_id="b", y=small["y"] * 1000)]
     both = ask(pd.concat(parts), ForecastConfig(**TINY), None, Progress(quiet=True))
     alone = ask(small.set_index("ds"), ForecastConfig(**TINY), None, Progress(quiet=True))
-    assert both.bars["naive"] == pytest.approx(alone.bars["naive"], rel=1e-5)
+    assert both.judge.bars["naive"] == pytest.approx(alone.judge.bars["naive"], rel=1e-5)
     still = ask(pd.concat([parts[0], parts[1].assign(y=7.0)]), ForecastConfig(**TINY), None, Progress(quiet=True))
-    assert still.bars["naive"] == pytest.approx(alone.bars["naive"] / 2, rel=1e-5)
+    assert still.judge.bars["naive"] == pytest.approx(alone.judge.bars["naive"] / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(
