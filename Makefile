@@ -11,7 +11,7 @@ quickstart: $(VENV)/.ready
 	$(BIN)/forecast quickstart
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --durations 30
 
 # The long sweeps, too, and a Ray cluster of this machine.
 test-all: $(VENV)/.ready-all

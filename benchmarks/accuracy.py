@@ -180,7 +180,6 @@ def suite() -> dict[str, Task]:
             "owa",
             owa,
             peers=PEERS,
-            limit=600.0,  # as auto has
             published={
                 "best of 59 methods (Doornik)": 0.410,
                 "winner (ES-RNN)": 0.440,
@@ -201,7 +200,6 @@ def suite() -> dict[str, Task]:
                     "lookback": 336,
                     "training": LONG | {"learning_rate": 1e-3},
                 },
-                "linear": {"model": "linear", "lookback": 720, "training": LONG | {"learning_rate": 1e-3}},
                 "auto, 9min": {"model": "auto", "budget": "9min"},
             },
             "mse",
@@ -246,7 +244,7 @@ def suite() -> dict[str, Task]:
             "mase",
             scaled,
             stride=horizon,
-            peers=("statsforecast_mstl", "statsforecast_autoets", "neuralforecast_nhits"),
+            peers=("statsforecast_mstl", "statsforecast_autoets"),
         )
     return tasks
 

@@ -52,8 +52,8 @@ class Leaderboard:
         if not self.members:
             tried = int(self.frame["error"].notna().sum() - self.frame["model"].isin(("naive", "seasonal_naive")).sum())
             return (
-                f"Use {bar}: on {self.many} none of {tried} trained candidates was better than it, over all and in the "
-                "older and the newer half of them. It is what this forecaster now answers with."
+                f"Use {bar}: on {self.many} none of {tried} trained candidates was better than it, steadily enough to "
+                "trust. It is what this forecaster now answers with."
             )
         names = ", ".join(self.frame.loc[self.frame["chosen"], "model"])
         mean = f"the mean of {names}" if self.members > 1 else names

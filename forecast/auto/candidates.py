@@ -1,6 +1,7 @@
 """What `auto` tries: settings that follow from the rows, the most promising first.
 
     season of more than one row    seasonal_lstm (last, mean_std, log1p), linear, segment_lstm, mlp, lstm
+    horizon far below a season     lstm, linear, seasonal_lstm, mlp
     none                           lstm, linear, gru, mlp
 
 Learning rates, units and losses are usual ones, chosen once and for all series; nothing here was chosen by test rows.
@@ -24,6 +25,7 @@ from ..evaluation.beside import season_lengths
 MANY = 50  # series
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
 STEPS = 2_000  # that a training takes at most
+NEAR = 4  # a horizon below this share of a season asks for the last rows more than for seasons
 EPOCH = 100  # steps of an epoch, at most
 
 
@@ -104,27 +106,36 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
     def add(model: dict[str, Any], lookback: int, normalize: str, rate: float, **more: Any) -> None:
         found.append({"model": model, "lookback": lookback, "normalize": normalize, "rate": rate, **more})
 
-    # Many series hold a large network that learns fast from overfitting; few ones ask for a small one that forgets.
+    # Networks of the presets are among them. Many series hold a large network that learns fast from overfitting; few
+    # ones may ask for a small one that forgets.
     many = facts.series > MANY
     bold = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m}
     careful = {"name": "seasonal_lstm", "units": 64, "dropout": 0.3, "season": m}
-    quick = 8e-3 if many else 2e-3
-    if m > 1 and usual >= 2 * m:
+    seasonal = m > 1 and usual >= 2 * m
+    if seasonal and facts.horizon >= m / NEAR:
         if many:
-            add(bold, usual, "mean_std", quick)
-            add({**bold, "layers": 1}, usual, "last", quick / 2)
+            add(bold, usual, "mean_std", 8e-3)
+            add({**bold, "layers": 1}, usual, "last", 4e-3)
         else:
-            add(careful, min(2 * usual, long), "last", quick / 2)
-            add(bold, usual, "mean_std", quick)
+            add(careful, min(2 * usual, long), "last", 1e-3)
+            add(bold, usual, "mean_std", 8e-3)
         add({"name": "linear"}, long, "last", 1e-3)
         segment = _segment(long, facts.horizon, m)
         whole = max(long // segment, 1) * segment
         add({"name": "segment_lstm", "segment": segment, "dropout": 0.2}, whole, "last", 1e-3)
         add({"name": "mlp", "dropout": 0.1}, usual, "mean_std", 1e-3)
         if facts.positive:
-            add(bold, usual, "mean_std", quick, scaling="log1p")
+            add(bold, usual, "mean_std", 8e-3, scaling="log1p")
         add({"name": "lstm"}, short, "mean_std", 3e-3)
         add({"name": "linear"}, usual, "mean_std", 2e-3)
+    elif seasonal:
+        near = min(max(4 * facts.horizon, 28), usual)
+        add({"name": "lstm"}, min(near, ROW_BY_ROW), "last", 2e-3)
+        add({"name": "linear"}, near, "last", 1e-3)
+        add(bold, usual, "mean_std", 8e-3)
+        add({"name": "mlp", "units": (64, 64), "dropout": 0.1}, near, "last", 1e-3)
+        add({"name": "lstm"}, min(near, ROW_BY_ROW), "mean_std", 2e-3)
+        add(careful, usual, "last", 1e-3)
     else:
         add({"name": "lstm", "units": 32}, short, "last", 2e-3)
         add({"name": "linear"}, usual, "last", 1e-3)

@@ -1,8 +1,9 @@
 """The choice among what was tried: the best one, a mean of some, or "use naive".
 
 A mean is built one by one: whichever lowers its error most joins, as long as that is by 0.2 percent. Whatever comes
-of it must be better than the naive and the seasonal naive forecast, over all validation cutoffs and in their older and
-newer half each: one lucky stretch is not enough.
+of it must be better than the naive and the seasonal naive forecast over all validation cutoffs, and where it is worse
+in their older or newer half, it must lose a smaller share there than it gains over all: one lucky stretch is not
+enough.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..config import ForecastConfig
+from ..judging import Judge
 from .board import Leaderboard, board_of
 from .candidates import Facts
 from .trials import ALL, Trials, Tried
@@ -35,8 +37,8 @@ def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[Foreca
     judge, best = trials.judge, trials.best
     bar = min(judge.bars, key=lambda name: judge.bars[name])
     members, y_pred = _selected(best, trials) if best else ([], np.empty(0))
-    halves = _halves(trials)
-    if not members or not all(judge.error(y_pred, half) < judge.error(judge.beside[bar], half) for half in halves):
+    gains = [_gain(judge, y_pred, bar, half) for half in _halves(trials)] if members else [-np.inf]
+    if gains[0] <= 0 or min(gains) <= -gains[0]:
         season = facts.season if bar == "seasonal_naive" else 1
         found = config.replace(
             model={"name": "repeat", "season": season},
@@ -86,6 +88,12 @@ def _halves(trials: Trials) -> list[Any]:
     stamps = trials.panel.ds[trials.judge.index.cutoffs]
     later = stamps > np.median(stamps)
     return [slice(None), ~later, later] if later.any() and not later.all() else [slice(None)]
+
+
+def _gain(judge: Judge, y_pred: np.ndarray, bar: str, half: Any) -> float:
+    """Returns the share of a bar's error that forecasts take off; nothing can be taken off none."""
+    error = judge.error(judge.beside[bar], half)
+    return 1 - judge.error(y_pred, half) / error if error > 0 else -np.inf
 
 
 def _cost(members: list[Tried]) -> float:

@@ -29,9 +29,9 @@ from ..judging import Judge
 if TYPE_CHECKING:
     from ..training.progress import Progress
 
-TRIALS, ALL = 0.5, 0.95  # of the budget: where the trials and the last training end
+TRIALS, ALL = 0.5, 0.92  # of the budget: where the trials and the last training end
 LEAST = 10.0  # seconds without which a training is not begun: compiling takes about as long
-ENOUGH = 1 / 8  # of the budget, that each may take as long as there is time
+ENOUGH, TELLING = 1 / 8, 40.0  # of the budget, or seconds: that each may take as long as there is time
 
 
 @dataclass(eq=False)
@@ -101,7 +101,7 @@ class Trials:
             if number and left < LEAST:
                 self.tried.append(Tried(config, note="no time was left"))
                 continue
-            share = max(left / (len(candidates) - number), min(ENOUGH * self.budget, left))
+            share = max(left / (len(candidates) - number), min(max(ENOUGH * self.budget, TELLING), left))
             self._try(config, max(share, LEAST))
 
     def _try(self, config: ForecastConfig, limit: float) -> None:

@@ -1,14 +1,17 @@
-"""Seasonal LSTM: a recurrent network over whole seasons mixes seasonal naive values, and corrects the mix.
+"""Seasonal LSTM: a recurrent network over whole seasons mixes seasonal and naive values, and corrects the mix.
 
-    last n seasons of the targets (n, m * K) ------------------------------ weighted sums (R, m * K) --+
-                                                                                   |                   + - (H, K)
-                                                   +- Dense - softmax over n seasons (R, n)            |
-    last n seasons of all inputs (n, m * F) - Dense, ReLU - LSTMs - state (U) - Dense (H, K) ----------+
+    last n seasons of the targets, and the last value (n + 1, m * K) ------- weighted sums (R, m * K) --+
+                                                                                     |                  + - (H, K)
+                                                     +- Dense - softmax over n + 1 (R, n + 1)           |
+    last n seasons of all inputs (n, m * F) - Dense, ReLU - LSTMs - state (U) ---+- Dense (H, K) -------+
+                                                     last rows of the targets ---+
 
 A season is `m` rows, such as a day of hours, so a week is seven steps of the LSTM. Each of the `R` seasons that the
 horizon reaches into has weights of its own, which follow from the window: the day before, the same day of the week
-before, or their mean, with which it begins, and which is a strong start where a season is strong. `m` is the season
-length of the data, or the option `season`.
+before, a mean of them, or the last value. Training begins with the mean of the seasons, and with the last value where
+the horizon is less than a quarter of a season: both are strong there. The last rows reach the correction themselves,
+as a state that sums up seasons no longer knows how the last hours moved. `m` is the season length of the data, or the
+option `season`.
 
 Source: Smyl (2020), https://doi.org/10.1016/j.ijforecast.2019.03.017, for a network that corrects seasonal values; the
 seasonal naive forecast is in Hyndman and Athanasopoulos, https://otexts.com/fpp3/simple-methods.html; weights that a
@@ -18,6 +21,7 @@ window chooses are attention, Bahdanau et al. (2014), https://arxiv.org/abs/1409
 import math
 
 import keras
+import numpy as np
 from pydantic import Field
 
 from pipelines.errors import ConfigError
@@ -25,6 +29,8 @@ from pipelines.errors import ConfigError
 from . import Shapes
 from ._head import ContextOptions, beside, core, fan, inputs, joined
 from ._recurrent import LSTMOptions, lstm, normalised, set_forget_bias
+
+RECENT = 24  # rows that reach the correction themselves, at most
 
 INPUTS = ("past", "known", "static", "series")
 
@@ -66,15 +72,21 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     first = shapes.gap % m  # phase of the horizon's first row
     R = math.ceil((first + H) / m)
     seasons = keras.layers.Reshape((n, m * K), name="seasonal_values")(past[:, :, :K])
-    if n > 1:
-        chosen = keras.layers.Dense(R * n, kernel_initializer="zeros", name="choice")(state)
-        weights = keras.layers.Softmax(name="weights_of_seasons")(keras.layers.Reshape((R, n))(chosen))  # (N, R, n)
-        mixed = keras.layers.Dot((2, 1), name="mix")([weights, seasons])  # (N, R, m * K)
-    else:  # there is nothing to choose from
-        mixed = keras.layers.Concatenate(axis=1)([seasons] * R) if R > 1 else seasons
+    last = keras.layers.RepeatVector(m)(keras.layers.Flatten()(past[:, -1:, :K]))  # (N, m, K)
+    last = keras.layers.Reshape((1, m * K), name="last_value")(last)
+    values = keras.layers.Concatenate(axis=1)([seasons, last])  # (N, n + 1, m * K)
+    choice = keras.layers.Dense(R * (n + 1), kernel_initializer="zeros", name="choice")
+    chosen = choice(state)
+    share = 0.95 if 4 * H < m else 0.02  # of the last value, to begin with
+    choice.bias.assign(np.tile([0.0] * n + [math.log(n * share / (1 - share))], R))
+    weights = keras.layers.Softmax(name="weights_of_seasons")(keras.layers.Reshape((R, n + 1))(chosen))
+    mixed = keras.layers.Dot((2, 1), name="mix")([weights, values])  # (N, R, m * K)
     repeated = keras.layers.Reshape((R * m, K))(mixed)
-    naive = keras.layers.Cropping1D((first, R * m - first - H), name="seasonal_naive")(repeated)  # (N, H, K)
-    correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="correction")(state)
+    naive = keras.layers.Cropping1D((first, R * m - first - H), name="naive")(repeated)  # (N, H, K)
+    recent = keras.layers.Flatten(name="last_rows")(past[:, -min(m, RECENT) :, :K])
+    correction = keras.layers.Dense(H * K, kernel_initializer="zeros", name="correction")(
+        keras.layers.Concatenate()([state, recent])
+    )
     # A sum of vectors: for one window, Keras takes a sum of two `(1, H, 1)` for a bias of H channels, which the
     # converter for devices does not know.
     y = keras.layers.Add()([keras.layers.Flatten()(naive), correction])

@@ -140,7 +140,7 @@ def test_no_choice_looks_at_calibration_or_test_rows(two):
     pd.testing.assert_frame_equal(*boards)
 
 
-def test_a_random_walk_is_answered_with_naive_or_something_not_worse_in_both_halves(two):
+def test_a_random_walk_is_answered_with_naive_or_something_better_in_validation(two):
     found, leaders, _ = chosen_for(walk(), "60s")
     if leaders.members == 0:
         assert (found.model.name, found.model.options["season"]) == ("repeat", 1)
@@ -318,12 +318,14 @@ def test_networks_whose_errors_cancel_are_averaged_and_others_are_not():
     assert settled_for(alike)[1].members == 1
 
 
-def test_better_on_the_whole_but_worse_in_one_half_is_not_better():
-    lucky = judged([[0.1, 0.1, 1.1, 1.1]])
+def test_who_loses_more_in_one_half_than_he_gains_over_all_is_not_better():
+    lucky = judged([[0.8, 0.8, 1.1, 1.1]])  # gains 0.05, loses 0.1
     found, leaders = settled_for(lucky)
     assert leaders.members == 0
     assert found.model.name == "repeat"
-    at_once = judged([[0.1, 0.1, 1.1, 1.1]], stamps=[7, 7, 7, 7])  # one moment, four series: there are no halves
+    assert settled_for(judged([[0.6, 0.6, 1.1, 1.1]]))[1].members == 1  # gains 0.15
+    assert settled_for(judged([[1.1, 1.1, 1.0, 1.0]]))[1].members == 0
+    at_once = judged([[0.8, 0.8, 1.1, 1.1]], stamps=[7, 7, 7, 7])  # one moment, four series: there are no halves
     assert settled_for(at_once)[1].members == 1
 
 
