@@ -77,7 +77,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     values = keras.layers.Concatenate(axis=1)([seasons, last])  # (N, n + 1, m * K)
     choice = keras.layers.Dense(R * (n + 1), kernel_initializer="zeros", name="choice")
     chosen = choice(state)
-    share = 0.95 if 4 * H < m else 0.02  # of the last value, to begin with
+    share = 0.02 if m <= 4 * H else 0.95  # of the last value, to begin with
     choice.bias.assign(np.tile([0.0] * n + [math.log(n * share / (1 - share))], R))
     weights = keras.layers.Softmax(name="weights_of_seasons")(keras.layers.Reshape((R, n + 1))(chosen))
     mixed = keras.layers.Dot((2, 1), name="mix")([weights, values])  # (N, R, m * K)
