@@ -122,7 +122,7 @@ class ForecastConfig(Spec):
         budget: How long "auto" may take, such as "10min".
         target: Column to predict, or several; may be left out where there is only one column.
         predict: The level of the target, or its return since the cutoff.
-        lookback: Rows the model sees; "auto" for whole seasons, as many as the rows allow.
+        lookback: Rows the model sees; "auto" for whole seasons, as many as the rows allow, see `forecast.auto`.
         horizon: Rows one call predicts.
         gap: Rows skipped between past and future.
         stride: Rows between windows of training and validation.

@@ -21,6 +21,7 @@ SILENT = {
     "04_backtest_honestly.ipynb": {"settings"},
     "05_inside_an_lstm.ipynb": {"settings"},
     "06_training_craft.ipynb": {"settings"},
+    "07_many_series.ipynb": {"settings"},
     "08_nightly_job.ipynb": {"settings"},
 }
 PICTURES = {
@@ -30,6 +31,7 @@ PICTURES = {
     "04_backtest_honestly.ipynb": 5,
     "05_inside_an_lstm.ipynb": 6,
     "06_training_craft.ipynb": 6,
+    "07_many_series.ipynb": 6,
     "08_nightly_job.ipynb": 2,
 }
 

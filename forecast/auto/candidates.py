@@ -1,8 +1,11 @@
 """What `auto` tries: settings that follow from the rows, the most promising first.
 
-    season of more than one row    seasonal_lstm (last, mean_std, log1p), linear, segment_lstm, mlp, lstm
-    horizon far below a season     lstm, linear, seasonal_lstm, mlp
-    none                           lstm, linear, gru, mlp
+    season of more than one row     seasonal_lstm (last, mean_std, log1p), linear, segment_lstm, mlp, lstm
+    one that is far and says less   lstm, seasonal_lstm with segments of the horizon, linear, mlp
+    none                            lstm, linear, gru, mlp
+
+A season is far and says less where it is longer than four horizons and 28 rows, and where naive has the lower error on
+training rows: such as a day of minutes, when half an hour is to be forecast.
 
 Learning rates, units and losses are usual ones, chosen once and for all series; nothing here was chosen by test rows.
 What the user has set himself is set in every candidate.
@@ -25,7 +28,8 @@ from ..evaluation.beside import season_lengths
 MANY = 50  # series
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
 STEPS = 2_000  # that a training takes at most
-NEAR = 4  # a horizon below this share of a season asks for the last rows more than for seasons
+FAR, SHORT = 4, 28  # horizons, and rows: no season within them is far
+SAMPLE = 100  # series that are looked at
 EPOCH = 100  # steps of an epoch, at most
 
 
@@ -40,6 +44,7 @@ class Facts:
         series: How many there are.
         windows: About so many train.
         positive: No training value of a target is below zero.
+        near: A season is far, and says less than the last rows.
     """
 
     season: int
@@ -48,6 +53,7 @@ class Facts:
     series: int
     windows: int
     positive: bool
+    near: bool = False
 
 
 def facts_of(panel: Panel, splits: Splits, config: ForecastConfig) -> Facts:
@@ -57,32 +63,57 @@ def facts_of(panel: Panel, splits: Splits, config: ForecastConfig) -> Facts:
     inside = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
     values = panel.values[inside][:, [panel.column(name) for name in config.target]]
     reach = config.horizon + config.gap
+    season = season_lengths(panel, config.season_length)[0]
     return Facts(
-        season=season_lengths(panel, config.season_length)[0],
+        season=season,
         horizon=reach,
         rows=int(np.median(lengths[lengths > 0])),
         series=len(panel.ids),
         windows=max(int(lengths.sum()) - reach * len(panel.ids), 1),
         positive=bool(np.nanmin(values) >= 0),
+        near=season > max(FAR * reach, SHORT) and _naive_is_better(panel, splits, config.target, season, reach),
     )
 
 
-def usual_lookback(season: int, horizon: int, rows: int) -> int:
+def _naive_is_better(panel: Panel, splits: Splits, targets: tuple[str, ...], season: int, reach: int) -> bool:
+    """Returns whether the last value is nearer to what comes than the value a season before it, on training rows.
+
+    The mean over some series and steps ahead of the ratio of both errors.
+    """
+    ratios: list[float] = []
+    first, end = splits.rows("train")
+    for s in np.unique(np.linspace(0, len(first) - 1, SAMPLE).astype(int)):
+        values = panel.values[first[s] : end[s], [panel.column(name) for name in targets]].astype(np.float64)
+        if len(values) <= season:
+            continue
+        steps = np.unique(np.linspace(1, reach, 5).astype(int))
+        naive = np.mean([np.nanmean(np.abs(values[h:] - values[:-h]), axis=0) for h in steps], axis=0)
+        seasonal = np.nanmean(np.abs(values[season:] - values[:-season]), axis=0)
+        ratios += (naive[seasonal > 0] / seasonal[seasonal > 0]).tolist()
+    return not ratios or float(np.nanmean(ratios)) < 1
+
+
+def usual_lookback(season: int, horizon: int, rows: int, near: bool = False) -> int:
     """Returns how many rows a model should see: whole seasons, and more than it is to forecast.
 
     Seven seasons where one has more than twelve rows, so that days of hours make a week; else three. At least twice the
-    horizon, up to 720 rows, and 28. At most half of the training rows that the horizon leaves.
+    horizon, up to 720 rows, and 28. At most half of the training rows that the horizon leaves. Where a season is far
+    and says less than the last rows, seven horizons, if they are less than a season.
 
     Args:
         season: Rows of a season.
         horizon: Rows to forecast.
         rows: Training rows of a usual series.
+        near: A season is far, and says less, see `Facts`.
 
     Example:
         >>> usual_lookback(season=24, horizon=48, rows=650), usual_lookback(season=12, horizon=12, rows=120)
         (168, 36)
     """
-    want = max((7 if season > 12 else 3) * season, min(2 * horizon, 720), 28)
+    if near:
+        season, want = horizon, min(max(7 * horizon, SHORT), season - horizon)
+    else:
+        want = max((7 if season > 12 else 3) * season, min(2 * horizon, 720), SHORT)
     want = math.ceil(want / season) * season
     room = max((rows - horizon) // 2, 1)
     return want if want <= room else max(room // season * season, min(room, season), 1)
@@ -96,9 +127,10 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
         config: The settings to begin with.
         asked: Those among them that somebody set; by default those that are not as usual.
     """
-    m, usual = facts.season, usual_lookback(facts.season, facts.horizon, facts.rows)
+    usual = usual_lookback(facts.season, facts.horizon, facts.rows, facts.near)
+    m = facts.horizon if facts.near else facts.season
     room = max((facts.rows - facts.horizon) // 2, 1)
-    short = min(usual, max(ROW_BY_ROW // m * m, 28))
+    short = min(usual, max(ROW_BY_ROW // m * m, SHORT))
     long = min(4 * usual, max(720 // m, 1) * m, max(room // m, 1) * m)
     long = max(long, usual)
     found: list[dict[str, Any]] = []
@@ -111,8 +143,18 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
     many = facts.series > MANY
     bold = {"name": "seasonal_lstm", "units": 96, "layers": 2, "season": m}
     careful = {"name": "seasonal_lstm", "units": 64, "dropout": 0.3, "season": m}
-    seasonal = m > 1 and usual >= 2 * m
-    if seasonal and facts.horizon >= m / NEAR:
+    if facts.near:
+        recent = min(usual, max(2 * facts.horizon, 48))
+        add({"name": "lstm"}, recent, "last", 2e-3)
+        add(bold, usual, "mean_std", 8e-3)
+        add({"name": "linear"}, usual, "last", 1e-3)
+        add({"name": "mlp", "units": (64, 64), "dropout": 0.1}, usual, "last", 1e-3)
+        add({"name": "lstm"}, recent, "mean_std", 2e-3)
+        whole = usual_lookback(facts.season, facts.horizon, facts.rows)
+        if whole >= facts.season:
+            add({**bold, "season": facts.season}, whole, "mean_std", 8e-3)
+        add(careful, usual, "last", 1e-3)
+    elif m > 1 and usual >= 2 * m:
         if many:
             add(bold, usual, "mean_std", 8e-3)
             add({**bold, "layers": 1}, usual, "last", 4e-3)
@@ -128,14 +170,6 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
             add(bold, usual, "mean_std", 8e-3, scaling="log1p")
         add({"name": "lstm"}, short, "mean_std", 3e-3)
         add({"name": "linear"}, usual, "mean_std", 2e-3)
-    elif seasonal:
-        near = min(max(4 * facts.horizon, 28), usual)
-        add({"name": "lstm"}, min(near, ROW_BY_ROW), "last", 2e-3)
-        add({"name": "linear"}, near, "last", 1e-3)
-        add(bold, usual, "mean_std", 8e-3)
-        add({"name": "mlp", "units": (64, 64), "dropout": 0.1}, near, "last", 1e-3)
-        add({"name": "lstm"}, min(near, ROW_BY_ROW), "mean_std", 2e-3)
-        add(careful, usual, "last", 1e-3)
     else:
         add({"name": "lstm", "units": 32}, short, "last", 2e-3)
         add({"name": "linear"}, usual, "last", 1e-3)

@@ -11,7 +11,7 @@ horizon reaches into has weights of its own, which follow from the window: the d
 before, a mean of them, or the last value. Training begins with the mean of the seasons, and with the last value where
 the horizon is less than a quarter of a season: both are strong there. The last rows reach the correction themselves,
 as a state that sums up seasons no longer knows how the last hours moved. `m` is the season length of the data, or the
-option `season`.
+option `season`; where the lookback holds no season, such as a day of minutes, the horizon takes its place.
 
 Source: Smyl (2020), https://doi.org/10.1016/j.ijforecast.2019.03.017, for a network that corrects seasonal values; the
 seasonal naive forecast is in Hyndman and Athanasopoulos, https://otexts.com/fpp3/simple-methods.html; weights that a
@@ -39,7 +39,8 @@ class Options(LSTMOptions, ContextOptions):
     """Options of `seasonal_lstm`.
 
     Attributes:
-        season: Rows of a season; at most the lookback. By default that of the data.
+        season: Rows of a season; at most the lookback. By default that of the data, or the horizon where the lookback
+            holds no whole one.
         layers: LSTMs, one on the other.
     """
 
@@ -54,11 +55,11 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
         ConfigError: The lookback holds no whole season.
     """
     L, H, F, K = shapes.lookback, shapes.horizon, shapes.features, shapes.targets
-    m = options.season or shapes.season
+    m = options.season or (shapes.season if shapes.season <= L else H)
     if m > L:
         raise ConfigError(
-            f"`seasonal_lstm` needs a lookback of at least one season, {m} rows. Received: lookback {L}. Choose "
-            f"lookback={m} or a multiple of it, or model.season."
+            f"`seasonal_lstm` needs a lookback of at least one season, or of the horizon, {m} rows. Received: lookback "
+            f"{L}. Choose lookback={m} or a multiple of it, or model.season."
         )
     n = L // m  # whole seasons
     given = inputs(shapes, options)
@@ -77,7 +78,7 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     values = keras.layers.Concatenate(axis=1)([seasons, last])  # (N, n + 1, m * K)
     choice = keras.layers.Dense(R * (n + 1), kernel_initializer="zeros", name="choice")
     chosen = choice(state)
-    share = 0.02 if m <= 4 * H else 0.95  # of the last value, to begin with
+    share = 0.02 if shapes.season <= 4 * H else 0.95  # of the last value, to begin with
     choice.bias.assign(np.tile([0.0] * n + [math.log(n * share / (1 - share))], R))
     weights = keras.layers.Softmax(name="weights_of_seasons")(keras.layers.Reshape((R, n + 1))(chosen))
     mixed = keras.layers.Dot((2, 1), name="mix")([weights, values])  # (N, R, m * K)

@@ -264,6 +264,32 @@ def test_the_usual_lookback_is_whole_seasons_as_many_as_rows_allow(season, horiz
     assert auto.usual_lookback(season, horizon, rows) == lookback
 
 
+@pytest.mark.parametrize(("horizon", "rows", "lookback"), [(30, 5_000, 210), (3, 5_000, 30), (300, 9_000, 1_200)])
+def test_where_a_season_is_far_the_usual_lookback_is_seven_horizons_within_it(horizon, rows, lookback):
+    assert auto.usual_lookback(1440, horizon, rows, near=True) == lookback
+
+
+@pytest.mark.parametrize(("horizon", "near"), [(6, True), (12, False)])  # 12: four horizons reach a day
+def test_a_far_season_counts_where_it_says_more_than_the_last_rows(horizon, near):
+    def facts(frame):
+        panel = Panel.from_frame(frame)
+        config = ForecastConfig(target="y", horizon=horizon)
+        return candidates.facts_of(panel, split(panel, config.split), config)
+
+    wander = walk(2_000).set_index(pd.date_range("2020-01-01", periods=2_000, freq="30min"))
+    assert facts(wander).near == near
+    assert not facts(sine(2_000, freq="30min", m=48)).near
+
+
+def test_lookback_auto_of_a_walk_by_the_minute_is_short_and_the_seasonal_lstm_takes_it():
+    wander = walk(1_500).set_index(pd.date_range("2020-01-01", periods=1_500, freq="min"))
+    model = forecast.Forecaster(preset="fast", target="y", horizon=5, training={"epochs": 1, "steps": 2})
+    model.fit(wander, quiet=True)
+    assert model.config.lookback == 35
+    scores = model.evaluate()
+    assert scores["seasonal_lstm"]["mae"] < 2 * scores["naive"]["mae"]  # it begins with the last value
+
+
 def test_lookback_auto_is_settled_by_the_rows():
     model = forecast.Forecaster("linear", target="y", lookback="auto", horizon=6, training={"epochs": 1})
     model.fit(sine(600), quiet=True)
@@ -271,13 +297,13 @@ def test_lookback_auto_is_settled_by_the_rows():
     assert ForecastConfig(lookback="auto").model_dump()["lookback"] == "auto"
 
 
-@pytest.mark.parametrize("season", [1, 24])
+@pytest.mark.parametrize(("season", "near"), [(1, False), (24, False), (48, False), (48, True), (288, True)])
 @pytest.mark.parametrize("positive", [True, False])
-def test_candidates_are_distinct_and_each_can_be_built(season, positive):
-    facts = candidates.Facts(season, 6, 500, 1, 490, positive)
+def test_candidates_are_distinct_and_each_can_be_built(season, near, positive):
+    facts = candidates.Facts(season, 6, 500, 1, 490, positive, near)
     tried = candidates.candidates_for(facts, ForecastConfig(model="auto", target="y", horizon=6))
     assert len({str(one.model_dump()) for one in tried}) == len(tried) >= 5
-    assert any(one.scaling.method == "log1p" for one in tried) == positive
+    assert any(one.scaling.method == "log1p" for one in tried) == (positive and not near)
     for one in tried:
         from forecast.models import Shapes, build_core
 

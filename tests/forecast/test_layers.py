@@ -180,29 +180,46 @@ def test_the_truth_is_told_less_and_less_often():
 
 
 @pytest.mark.parametrize("gap", [0, 3, 5])
-def test_an_untrained_seasonal_lstm_answers_with_the_mean_of_the_seasonal_naive_forecasts(gap):
-    L, H, m = 14, 6, 4
+@pytest.mark.parametrize(("horizon", "season", "share"), [(6, 4, 0.02), (2, 9, 0.95)])
+def test_an_untrained_seasonal_lstm_answers_with_seasonal_naive_forecasts_or_near_by_with_the_last_value(
+    horizon, season, share, gap
+):
+    L, H, m = 19, horizon, season
     model = build_core("seasonal_lstm", Shapes(L, H, features=2, season=m, gap=gap), {"units": 3})
     x = np.random.default_rng(0).normal(size=(5, L, 2)).astype(np.float32)
     expected = np.empty((5, H, 1))
     for h in range(H):
         back = np.arange(gap + h + 1, 100)[(np.arange(gap + h + 1, 100) % m) == 0] - gap - h - 1  # rows before the last
-        expected[:, h, 0] = x[:, L - 1 - back[back < (L // m) * m], 0].mean(axis=1)
+        seasonal = x[:, L - 1 - back[back < (L // m) * m], 0].mean(axis=1)
+        expected[:, h, 0] = (1 - share) * seasonal + share * x[:, -1, 0]
     np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-6)
 
 
-def test_a_seasonal_lstm_chooses_the_season_of_each_day_ahead_by_its_weights():
+def test_a_seasonal_lstm_chooses_a_season_or_the_last_value_for_each_day_ahead_by_its_weights():
     """A bias that points to one season makes the answer that season's values."""
     L, H, m = 12, 8, 4
     model = build_core("seasonal_lstm", Shapes(L, H, season=m), {"units": 3, "layers": 2})
-    bias = np.zeros((2, 3), np.float32)  # two days ahead, three seasons of the past
-    bias[0, 0] = bias[1, 2] = 50.0
-    kernel, _ = model.get_layer("choice").get_weights()
-    model.get_layer("choice").set_weights([kernel, bias.ravel()])
     x = np.random.default_rng(0).normal(size=(5, L, 1)).astype(np.float32)
-    expected = np.concatenate([x[:, :m], x[:, -m:]], axis=1)
-    np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
+    kernel, _ = model.get_layer("choice").get_weights()
+    values = [*np.split(x, 3, axis=1), np.repeat(x[:, -1:], m, axis=1)]  # three seasons of the past, and the last value
+    for first, second in ((0, 2), (3, 1)):
+        bias = np.zeros((2, 4), np.float32)  # two days ahead
+        bias[0, first] = bias[1, second] = 50.0
+        model.get_layer("choice").set_weights([kernel, bias.ravel()])
+        expected = np.concatenate([values[first], values[second]], axis=1)
+        np.testing.assert_allclose(np.asarray(model(x)), expected, atol=1e-5)
     assert sum(isinstance(layer, keras.layers.LSTM) for layer in model.layers) == 2
+
+
+def test_the_last_rows_reach_the_correction_of_a_seasonal_lstm_themselves():
+    model = build_core("seasonal_lstm", Shapes(96, 3, features=2, season=48), {"units": 3})
+    kernel, bias = model.get_layer("correction").get_weights()
+    assert kernel.shape == (3 + 24, 3)
+    kernel[3 + 23 - np.arange(3), np.arange(3)] = 1.0  # the last row, the one before, and the one before that
+    x = np.random.default_rng(0).normal(size=(5, 96, 2)).astype(np.float32)
+    before = np.asarray(model(x))
+    model.get_layer("correction").set_weights([kernel, bias])
+    np.testing.assert_allclose(np.asarray(model(x)) - before, x[:, :-4:-1, :1], atol=1e-5)
 
 
 @pytest.mark.parametrize(("season", "gap"), [(1, 0), (1, 3), (4, 0), (4, 3), (4, 6)])
@@ -224,8 +241,19 @@ def test_repeat_needs_as_many_rows_as_it_repeats():
 
 
 def test_a_season_longer_than_the_lookback_is_refused():
-    with pytest.raises(ConfigError, match=r"lookback of at least one season, 24 rows\. Received: lookback 12\. Choose"):
-        build_core("seasonal_lstm", Shapes(12, 2, season=24), {})
+    with pytest.raises(ConfigError, match=r"lookback of at least one season, or of the horizon, 24 rows\. Received"):
+        build_core("seasonal_lstm", Shapes(12, 2), {"season": 24})
+    with pytest.raises(ConfigError, match=r"or of the horizon, 13 rows\. Received: lookback 12\. Choose"):
+        build_core("seasonal_lstm", Shapes(12, 13, season=24), {})
+
+
+def test_where_the_lookback_holds_no_season_the_horizon_takes_its_place():
+    """A day of minutes, half an hour ahead: seven half hours are read, and it begins with the last value."""
+    model = build_core("seasonal_lstm", Shapes(210, 30, season=1440), {"units": 3})
+    assert model.get_layer("seasons").output.shape == (None, 7, 30)
+    x = np.ones((1, 210, 1), np.float32)
+    x[0, -1] = 3
+    np.testing.assert_allclose(np.asarray(model(x))[0, :29, 0], 0.95 * 3 + 0.05, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["linear", "dlinear"])
