@@ -283,7 +283,7 @@ def test_a_far_season_counts_where_it_says_more_than_the_last_rows(horizon, near
 
 def test_lookback_auto_of_a_walk_by_the_minute_is_short_and_the_seasonal_lstm_takes_it():
     wander = walk(1_500).set_index(pd.date_range("2020-01-01", periods=1_500, freq="min"))
-    model = forecast.Forecaster(preset="fast", target="y", horizon=5, training={"epochs": 1, "steps": 2})
+    model = forecast.Forecaster(preset="fast", target="y", horizon=5, training={"epochs": 2, "steps": 2})
     model.fit(wander, quiet=True)
     assert model.config.lookback == 35
     scores = model.evaluate()
