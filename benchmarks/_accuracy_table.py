@@ -22,8 +22,7 @@ def write_table(tasks: dict[str, Any], results: dict[str, Any], readme: Path) ->
         rows = ordered(task, found)
         heads = [HEADS[0], task.metric.upper(), *HEADS[2:]]
         lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *(row[1:] for row in rows))]
-        split = f" Choice: {task.split}." if task.split else ""
-        parts.append(f"### {task.about}\n\n{sentences(found)}{split}\n\n" + "\n".join(lines))
+        parts.append(f"### {task.about}\n\n{sentences(task, found)}\n\n" + "\n".join(lines))
         every += [[name, *row[1:]] for row in rows]
     text = readme.read_text(encoding="utf-8")
     if BEGIN in text and parts:
@@ -71,11 +70,11 @@ def integers(task: Any, run: dict[str, Any]) -> list[str]:
     return [f"{100 * ratio:+.1f} %", f"{run['bytes']:,}"]
 
 
-def sentences(found: dict[str, Any]) -> str:
-    """Returns how many windows there are, what auto chose, and the verdicts on ours."""
+def sentences(task: Any, found: dict[str, Any]) -> str:
+    """Returns how many windows there are, which rows choose, what auto chose, and the verdicts on ours."""
     runs = {entry: seeds["0"] for entry, seeds in found.items() if "0" in seeds}
     windows = next((run["windows"] for run in runs.values() if run.get("windows")), 0)
-    lines = [f"{windows:,} test windows."]
+    lines = [f"{windows:,} test windows. {task.split}."]
     for entry, run in runs.items():
         if run.get("chosen"):
             lines.append(f"`{entry}`: {run['chosen']}")
