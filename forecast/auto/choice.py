@@ -49,7 +49,7 @@ def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[Foreca
             known=(),
             static=(),
             features=(),
-            normalize="none",
+            normalize="last",  # so that an integer file of it is exact, too
             training=config.training.replace(early_stopping=True),
         )
         return found, board_of(trials.tried, judge, [], judge.bars[bar], bar, 1)

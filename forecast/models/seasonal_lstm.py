@@ -73,8 +73,10 @@ def build(shapes: Shapes, options: Options) -> keras.Model:
     first = shapes.gap % m  # phase of the horizon's first row
     R = math.ceil((first + H) / m)
     seasons = keras.layers.Reshape((n, m * K), name="seasonal_values")(past[:, :, :K])
-    last = keras.layers.RepeatVector(m)(keras.layers.Flatten()(past[:, -1:, :K]))  # (N, m, K)
-    last = keras.layers.Reshape((1, m * K), name="last_value")(last)
+    last = past[:, -1:, :K]
+    while last.shape[1] < m:  # doubled until it is long enough: micro-controllers have no operator that repeats
+        last = keras.layers.Concatenate(axis=1)([last, last])
+    last = keras.layers.Reshape((1, m * K), name="last_value")(last[:, :m])
     values = keras.layers.Concatenate(axis=1)([seasons, last])  # (N, n + 1, m * K)
     choice = keras.layers.Dense(R * (n + 1), kernel_initializer="zeros", name="choice")
     chosen = choice(state)
