@@ -29,6 +29,7 @@ from _report import arguments, data_folder, table
 HERE = Path(__file__).parent
 RESULTS = HERE / "accuracy.json"
 PEER = HERE.parent / ".venv-peers/bin/python"
+LIMIT = 300.0  # seconds for a peer
 EDGE_WINDOWS = 2_000  # that an exported file is scored on, at most
 # Files are refused by default where a core errs by more than 0.1, or the whole by 2 %; here they are scored anyway.
 SCORED_AS_IT_IS = {"max_core_error": 1.0, "max_degradation": 1.0}
@@ -49,7 +50,6 @@ class Task:
         score: Returns figures of truths and forecasts `(N, H)`, given deviation and naive error of each one's series.
         stride: Rows between test cutoffs.
         peers: Which are run; none where published figures stand in the table.
-        limit: Seconds for a peer.
         published: Figures of others, with their source.
         split: Which rows choose, in words.
     """
@@ -62,7 +62,6 @@ class Task:
     score: Callable[..., Figures]
     stride: int = 1
     peers: tuple[str, ...] = ()
-    limit: float = 300.0
     published: dict[str, float] = field(default_factory=dict)
     split: str = "The last fifth of the rows tests; of the two tenths before, one validates and one is for intervals"
 
@@ -140,6 +139,7 @@ LONG = {
     "batch_size": 256,
     "steps": 100,
     "epochs": 15,
+    "learning_rate": 1e-3,
     "average": 0.99,
     "schedule": {"name": "cosine", "warmup": 1},
 }
@@ -198,7 +198,7 @@ def suite() -> dict[str, Task]:
                 "seasonal_lstm": {
                     "model": {"name": "seasonal_lstm", "dropout": 0.3},
                     "lookback": 336,
-                    "training": LONG | {"learning_rate": 1e-3},
+                    "training": LONG,
                 },
                 "auto, 9min": {"model": "auto", "budget": "9min"},
             },
@@ -367,7 +367,7 @@ def peer(task: Task, name: str) -> dict[str, Any]:
         }
         question = {
             "horizon": config.horizon, "season_length": m, "lookback": config.lookback, **first,
-            "cutoffs": cutoffs, "seconds": task.limit, "seed": 0,
+            "cutoffs": cutoffs, "seconds": LIMIT, "seed": 0,
         }  # fmt: skip
         (place / "task.json").write_text(json.dumps(question))
         start = time.perf_counter()

@@ -84,9 +84,8 @@ def choose(
 def settled(config: ForecastConfig, panel: Panel) -> ForecastConfig:
     """Returns settings with a lookback in the place of "auto"."""
     facts = facts_of(panel, split(panel, config.split), config)
-    lookback = usual_lookback(facts.season, facts.horizon, facts.rows, facts.near)
-    widest = max((one.lookback for one in config.members() if one.lookback != AUTO), default=lookback)
-    return config.replace(lookback=max(lookback, widest))
+    widest = max((one.lookback for one in config.members() if one.lookback != AUTO), default=facts.lookback)
+    return config.replace(lookback=max(facts.lookback, widest))
 
 
 def fitting_split(panel: Panel, config: ForecastConfig, progress: Progress) -> ForecastConfig:

@@ -24,6 +24,7 @@ from pipelines.splits import Splits
 
 from ..config import ForecastConfig, differences, merge
 from ..evaluation.beside import season_lengths
+from ..evaluation.metrics import mase_scale
 
 MANY = 50  # series
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
@@ -55,6 +56,11 @@ class Facts:
     positive: bool
     near: bool = False
 
+    @property
+    def lookback(self) -> int:
+        """Rows that a model should see."""
+        return usual_lookback(self.season, self.horizon, self.rows, self.near)
+
 
 def facts_of(panel: Panel, splits: Splits, config: ForecastConfig) -> Facts:
     """Returns what there is to know before any training."""
@@ -80,17 +86,15 @@ def _naive_is_better(panel: Panel, splits: Splits, targets: tuple[str, ...], sea
 
     The mean over some series and steps ahead of the ratio of both errors.
     """
-    ratios: list[float] = []
     first, end = splits.rows("train")
+    steps = np.unique(np.linspace(1, reach, 5).astype(int)).tolist()
+    ratios: list[float] = []
     for s in np.unique(np.linspace(0, len(first) - 1, SAMPLE).astype(int)):
-        values = panel.values[first[s] : end[s], [panel.column(name) for name in targets]].astype(np.float64)
-        if len(values) <= season:
-            continue
-        steps = np.unique(np.linspace(1, reach, 5).astype(int))
-        naive = np.mean([np.nanmean(np.abs(values[h:] - values[:-h]), axis=0) for h in steps], axis=0)
-        seasonal = np.nanmean(np.abs(values[season:] - values[:-season]), axis=0)
-        ratios += (naive[seasonal > 0] / seasonal[seasonal > 0]).tolist()
-    return not ratios or float(np.nanmean(ratios)) < 1
+        for name in targets:
+            values = panel.values[first[s] : end[s], panel.column(name)]
+            ratios.append(float(np.mean([mase_scale(values, h) for h in steps])) / mase_scale(values, season))
+    told = [one for one in ratios if np.isfinite(one)]  # a short or a still series says nothing
+    return not told or float(np.mean(told)) < 1
 
 
 def usual_lookback(season: int, horizon: int, rows: int, near: bool = False) -> int:
@@ -127,7 +131,7 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
         config: The settings to begin with.
         asked: Those among them that somebody set; by default those that are not as usual.
     """
-    usual = usual_lookback(facts.season, facts.horizon, facts.rows, facts.near)
+    usual = facts.lookback
     m = facts.horizon if facts.near else facts.season
     room = max((facts.rows - facts.horizon) // 2, 1)
     short = min(usual, max(ROW_BY_ROW // m * m, SHORT))
