@@ -32,6 +32,7 @@ STEPS = 2_000  # that a training takes at most
 FAR, SHORT = 4, 28  # horizons, and rows: no season within them is far
 SAMPLE = 100  # series that are looked at
 EPOCH = 100  # steps of an epoch, at most
+ENOUGH = 1_000  # windows that a lookback leaves, where many series let it take more than half of the rows
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Facts:
     @property
     def lookback(self) -> int:
         """Rows that a model should see."""
-        return usual_lookback(self.season, self.horizon, self.rows, self.near)
+        return usual_lookback(self.season, self.horizon, self.rows, self.near, self.series)
 
 
 def facts_of(panel: Panel, splits: Splits, config: ForecastConfig) -> Facts:
@@ -97,18 +98,20 @@ def _naive_is_better(panel: Panel, splits: Splits, targets: tuple[str, ...], sea
     return not told or float(np.mean(told)) < 1
 
 
-def usual_lookback(season: int, horizon: int, rows: int, near: bool = False) -> int:
+def usual_lookback(season: int, horizon: int, rows: int, near: bool = False, series: int = 1) -> int:
     """Returns how many rows a model should see: whole seasons, and more than it is to forecast.
 
     Seven seasons where one has more than twelve rows, so that days of hours make a week; else three. At least twice the
-    horizon, up to 720 rows, and 28. At most half of the training rows that the horizon leaves. Where a season is far
-    and says less than the last rows, seven horizons, if they are less than a season.
+    horizon, up to 720 rows, and 28. At most half of the training rows that the horizon leaves, or more of them where
+    more than fifty series still leave a thousand windows. Where a season is far and says less than the last rows, seven
+    horizons, if they are less than a season.
 
     Args:
         season: Rows of a season.
         horizon: Rows to forecast.
         rows: Training rows of a usual series.
         near: A season is far, and says less, see `Facts`.
+        series: How many there are.
 
     Example:
         >>> usual_lookback(season=24, horizon=48, rows=650), usual_lookback(season=12, horizon=12, rows=120)
@@ -119,7 +122,8 @@ def usual_lookback(season: int, horizon: int, rows: int, near: bool = False) -> 
     else:
         want = max((7 if season > 12 else 3) * season, min(2 * horizon, 720), SHORT)
     want = math.ceil(want / season) * season
-    room = max((rows - horizon) // 2, 1)
+    left = rows - horizon
+    room = max(left // 2, left - ENOUGH // series if series > MANY else 0, 1)
     return want if want <= room else max(room // season * season, min(room, season), 1)
 
 
@@ -158,7 +162,7 @@ def candidates_for(facts: Facts, config: ForecastConfig, asked: dict[str, Any] |
         if whole >= facts.season:
             add({**bold, "season": facts.season}, whole, "mean_std", 8e-3)
         add(careful, usual, "last", 1e-3)
-    elif m > 1 and usual >= 2 * m:
+    elif m > 1 and usual >= m:
         if many:
             add(bold, usual, "mean_std", 8e-3)
             add({**bold, "layers": 1}, usual, "last", 4e-3)

@@ -23,7 +23,7 @@ GAIN = 0.002  # share of the error that another member must take off
 MEMBERS = 4  # of a mean, at most
 SEEDS = 3  # of each member, at most
 LONGER = 2.0  # times the epochs, at most, of a training that the clock had ended while it still got better
-MORE = 1.15  # times the seconds of a trial: there are more rows to learn from, and intervals to learn
+MORE = 1.15  # times the seconds of a trial: there are more rows to go through, and intervals to learn
 
 
 def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[ForecastConfig, Leaderboard]:
@@ -97,7 +97,7 @@ def _gain(judge: Judge, y_pred: np.ndarray, bar: str, half: Any) -> float:
 
 
 def _cost(members: list[Tried]) -> float:
-    return MORE * sum(one.seconds for one in members)
+    return MORE * sum(one.growth * one.seconds for one in members)
 
 
 def _settings(members: list[Tried], size: int, share: float) -> ForecastConfig:

@@ -10,12 +10,14 @@ with the reason, and the next one begins.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.cleaning import CleaningReport
 from pipelines.errors import ForecastError, Stopped
 from pipelines.panel import Panel
 from pipelines.pipeline import DataPipeline
@@ -25,6 +27,7 @@ from .._keras import forgetting
 from ..config import ForecastConfig
 from ..fitting import learned, lesson_of, looking_back
 from ..judging import Judge
+from ..selection import training_windows
 
 if TYPE_CHECKING:
     from ..training.progress import Progress
@@ -44,6 +47,7 @@ class Tried:
         y_pred: What it forecast there `(N, H, K)`.
         parameters: Of the network.
         seconds: That its training took.
+        growth: Of the steps of an epoch, once validation rows train, too.
         hurried: Whether the clock ended its training while it still got better.
         note: Why there is no error.
     """
@@ -53,6 +57,7 @@ class Tried:
     y_pred: np.ndarray = field(default_factory=lambda: np.empty(0))
     parameters: int = 0
     seconds: float = 0.0
+    growth: float = 1.0
     hurried: bool = False
     note: str = ""
 
@@ -135,7 +140,15 @@ class Trials:
         note = "" if epochs else "training never beat the weights it began with"
         hurried = epochs == done < config.training.epochs
         error = self.judge.error(y_pred) if epochs else np.nan
-        return Tried(best, error, y_pred, fitted.network.count_params(), spent, hurried, note)
+        later = len(training_windows(pipeline, rows, self.splits.learned(), CleaningReport()))
+        growth = _steps(config, later) / _steps(config, len(lesson.training))
+        return Tried(best, error, y_pred, fitted.network.count_params(), spent, growth, hurried, note)
+
+
+def _steps(config: ForecastConfig, windows: int) -> int:
+    """Returns the steps of an epoch."""
+    steps = math.ceil(windows / config.training.batch_size)
+    return steps if config.training.steps is None else min(steps, config.training.steps)
 
 
 def _warm(config: ForecastConfig, epochs: int) -> dict[str, object]:
