@@ -425,6 +425,8 @@ def main() -> None:
         ours = entry in task.entries
         keep(name, entry, int(seed), run(task, task.entries[entry], int(seed)) if ours else peer(task, entry))
         return
+    if not options.table:
+        data_folder()  # what there is stays as it is where nothing can be measured
     if options.fresh:
         RESULTS.unlink(missing_ok=True)
     for name in options.tasks if not options.table else ():

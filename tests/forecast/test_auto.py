@@ -57,7 +57,7 @@ class Quiet:
 
 
 def chosen_for(frame, budget="40s", **settings):
-    config = ForecastConfig(model="auto", budget=budget, training=SHORT, **{"target": "y", "horizon": 6, **settings})
+    config = ForecastConfig(model="auto", budget=budget, **{"training": SHORT, "target": "y", "horizon": 6, **settings})
     panel = Panel.from_frame(frame)
     progress = Quiet()
     found, leaders = auto.choose(panel, config, progress, asked=config.model_dump(exclude_unset=True))
@@ -264,6 +264,12 @@ def test_the_usual_lookback_is_whole_seasons_as_many_as_rows_allow(season, horiz
     assert auto.usual_lookback(season, horizon, rows) == lookback
 
 
+@pytest.mark.parametrize(("series", "lookback"), [(1, 7), (50, 7), (100, 7), (200, 7), (500, 12)])
+def test_many_short_series_may_be_seen_for_more_than_half_of_their_rows(series, lookback):
+    """26 rows, 12 ahead: a lookback of 12 leaves three windows of each series, which is enough for 500 of them."""
+    assert auto.usual_lookback(12, 12, 26, series=series) == lookback
+
+
 @pytest.mark.parametrize(("horizon", "rows", "lookback"), [(30, 5_000, 210), (3, 5_000, 30), (300, 9_000, 1_200)])
 def test_where_a_season_is_far_the_usual_lookback_is_seven_horizons_within_it(horizon, rows, lookback):
     assert auto.usual_lookback(1440, horizon, rows, near=True) == lookback
@@ -331,6 +337,27 @@ def judged(errors, stamps=None):
 def settled_for(about):
     facts = candidates.Facts(1, 1, 100, 1, 100, True)
     return choice.chosen(about, facts, ForecastConfig(model="auto", target="y"))
+
+
+@pytest.mark.parametrize(("growth", "seeds", "epochs"), [(1.0, 2, 5), (1.6, 1, 5), (4.0, 1, 2)])
+def test_where_validation_rows_make_epochs_longer_less_of_them_is_trained(growth, seeds, epochs):
+    """Ten seconds are left for what took four: for two seeds, for one, or for half of the epochs of one."""
+    about = judged([[0.5, 0.4, 0.5, 0.5]])
+    about.budget, about.tried[0].seconds, about.tried[0].growth = 11.0, 4.0, growth
+    found, leaders = settled_for(about)
+    assert len(found.members()) == leaders.seeds == seeds
+    assert found.training.epochs == epochs
+
+
+def test_a_trial_says_how_much_longer_an_epoch_is_with_validation_rows(monkeypatch, two):
+    found = []
+    monkeypatch.setattr(
+        auto, "chosen", lambda trials, *about: found.append(trials.tried) or choice.chosen(trials, *about)
+    )
+    training = {"epochs": 1, "steps": 10_000, "batch_size": 64}
+    chosen_for(sine(50, series=60, freq="D", m=7), "300s", lookback=14, training=training)
+    # 38 rows of each of 60 series train, and 44 with validation; a window takes 20.
+    assert [one.growth for one in found[0]] == [np.ceil(60 * 25 / 64) / np.ceil(60 * 19 / 64)] * 2
 
 
 def test_networks_whose_errors_cancel_are_averaged_and_others_are_not():

@@ -26,6 +26,7 @@ from forecast.export import _child, converter, flatbuffer, runtimes, tflite, to_
 from forecast.export.candidates import Candidate, candidates, why_not
 from forecast.export.trace import Core, Input
 from forecast.models import registry
+from forecast.models._shell import input_names
 from pipelines.errors import ConfigError, DataError, ExportError, UnknownName
 from pipelines.windows import gather
 
@@ -91,9 +92,12 @@ def of_device(model, path, number=0, **loading):
     """Returns forecasts of a file at the last cutoffs of the test part, those of Keras, and the last known values."""
     tested = model.backtest(part="test", cutoffs=25)
     mine = tested.index.series == number
-    windows = tested.index[mine].past(model.pipeline_.raw(model.panel_))
+    index, raw = tested.index[mine], model.pipeline_.raw(model.panel_)
     device = edge.load(path, **loading)
-    answers = [device.predict(window) for window in windows]
+    if "known" in input_names(model.network_):
+        answers = list(map(device.predict, index.past(raw), index.both(raw[:, -len(model.pipeline_.known_) :])))
+    else:
+        answers = [device.predict(window) for window in index.past(raw)]
     assert not any(answer.fallback for answer in answers)
     return np.stack([a.values for a in answers]), tested.y_pred[tested.model][mine], tested.last[mine][:, None]
 
