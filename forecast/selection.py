@@ -70,7 +70,7 @@ def validation_windows(pipeline: DataPipeline, rows: Rows, splits: Splits) -> Wi
     if not len(index):
         raise DataError(
             f"Early stopping needs a window whose future of {spec.horizon} rows lies in validation. Received: "
-            f"{splits.count('validation')} validation rows. Raise split.validation, or give more rows."
+            f"{_most(splits, 'validation')}. {_more(splits, 'validation', spec.horizon)}"
         )
     return index
 
@@ -99,15 +99,27 @@ def scored_windows(
         from_end = np.concatenate([np.arange(n)[::-1] for n in np.bincount(index.series, minlength=1)])
         index = index[from_end < cutoffs]
     if not len(index):
-        count = splits.count(part)
-        advice = f"Give more rows, or raise split.{part}."
-        if part == "test" and not count:
+        advice = _more(splits, part, spec.horizon)
+        if part == "test" and not splits.count(part):
             advice = "Give later rows, which the weights do not know; or raise split.test and fit again."
         raise DataError(
             f"The {part} part must hold one window: a future of {spec.horizon} rows, and {spec.lookback} rows without "
-            f"missing values before it. Received: {count} {part} rows. {advice}"
+            f"missing values before it. Received: {_most(splits, part)}. {advice}"
         )
     return index
+
+
+def _most(splits: Splits, part: str) -> str:
+    """Returns how many rows a part has, in the series that has most of them."""
+    first, end = splits.rows(part)
+    return f"{int((end - first).max())} {part} rows" + (f" in the longest of {len(first):,} series" * (len(first) > 1))
+
+
+def _more(splits: Splits, part: str, horizon: int) -> str:
+    """Returns what makes a part hold a window."""
+    first, end = splits.rows(part)
+    few = int((end - first).max()) < horizon
+    return f"Raise split.{part}" + f" to {horizon} rows" * few + ", or give more rows."
 
 
 def _with_truth(pipeline: DataPipeline, rows: Rows, splits: Splits, part: str, stride: int) -> WindowIndex:

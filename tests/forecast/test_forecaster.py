@@ -205,6 +205,11 @@ def test_validation_must_hold_a_whole_future():
         DataError, match=r"future of 2 rows lies in validation\. Received: 1 validation rows?\. Raise split\.validation"
     ):
         tiny(split={"validation": 0.02}).fit(walk(50))
+    panel = pd.concat([walk(50).assign(unique_id=one) for one in "abc"])
+    with pytest.raises(
+        DataError, match=r"1 validation rows in the longest of 3 series\. Raise split\.validation to 2 rows"
+    ):
+        tiny(split={"validation": 0.02}, id_col="unique_id").fit(panel)
 
 
 def test_a_target_without_values_is_a_data_error_that_names_it():
