@@ -78,7 +78,7 @@ def two(monkeypatch):
 @pytest.fixture(scope="module")
 def seasonal():
     """What auto chooses for a noisy sine, and the forecaster it became."""
-    model = forecast.Forecaster("auto", budget="40s", target="y", horizon=6, training=SHORT)
+    model = forecast.Forecaster("auto", budget="24s", target="y", horizon=6, training=SHORT)
     frame, began = sine(), time.monotonic()
     model.fit(frame, quiet=True)
     return model, frame, time.monotonic() - began
@@ -89,7 +89,7 @@ def test_a_seasonal_series_is_forecast_better_than_seasonal_naive_within_the_tim
     leaders = model.leaderboard_
     assert leaders.members >= 1
     assert leaders.error < leaders.frame.set_index("model").loc[["naive", "seasonal_naive"], "error"].min()
-    assert seconds < 60  # 40, and what intervals and a slow machine take
+    assert seconds < 60  # 24, and what intervals and a slow machine take
     scores = model.evaluate()
     assert scores[model.config.label]["mae"] < scores["seasonal_naive"]["mae"]
 
