@@ -15,6 +15,7 @@ Source: Hyndman and Koehler (2006), https://doi.org/10.1016/j.ijforecast.2006.03
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Judge:
         errors = (np.abs(self.y_true - y_pred) / self.scale[:, None, :])[which]
         return float((errors[~np.isnan(self.y_true[which])] ** self.power).mean())
 
-    @property
+    @cached_property
     def bars(self) -> dict[str, float]:
         """The errors to beat."""
         return {name: self.error(y) for name, y in self.beside.items()}
