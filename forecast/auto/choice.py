@@ -4,6 +4,9 @@ A mean is built one by one: whichever lowers its error most joins, as long as th
 of it must be better than the naive and the seasonal naive forecast over all validation cutoffs, and where it is worse
 in their older or newer half, it must lose a smaller share there than it gains over all: one lucky stretch is not
 enough.
+
+Time that is left goes to more seeds; where the clock had ended a trial that still got better, to seeds and to longer
+trainings alike: two of 1.5 times the length were better than one of twice and than three of the same.
 """
 
 from __future__ import annotations
@@ -58,8 +61,9 @@ def chosen(trials: Trials, facts: Facts, config: ForecastConfig) -> tuple[Foreca
         members = members[:-1]
         y_pred = np.mean([one.y_pred for one in members], axis=0)
     room = left / max(_cost(members), 1e-9)
-    longer = min(room, LONGER if any(one.hurried for one in members) else 1.0)
-    size = int(np.clip(room / max(longer, 1.0), 1, SEEDS))
+    hurried = any(one.hurried for one in members)
+    size = int(np.clip(max(round(math.sqrt(room)), room // LONGER) if hurried else room, 1, SEEDS))
+    longer = min(room / size, LONGER if hurried else 1.0)
     found = _settings(members, size, longer)
     return found, board_of(trials.tried, judge, members, judge.error(y_pred), bar, size)
 

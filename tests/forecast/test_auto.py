@@ -264,7 +264,7 @@ def test_the_usual_lookback_is_whole_seasons_as_many_as_rows_allow(season, horiz
     assert auto.usual_lookback(season, horizon, rows) == lookback
 
 
-@pytest.mark.parametrize(("series", "lookback"), [(1, 7), (50, 7), (100, 7), (200, 7), (500, 12)])
+@pytest.mark.parametrize(("series", "lookback"), [(1, 7), (50, 7), (100, 7), (200, 9), (500, 12)])
 def test_many_short_series_may_be_seen_for_more_than_half_of_their_rows(series, lookback):
     """26 rows, 12 ahead: a lookback of 12 leaves three windows of each series, which is enough for 500 of them."""
     assert auto.usual_lookback(12, 12, 26, series=series) == lookback
@@ -347,6 +347,18 @@ def test_where_validation_rows_make_epochs_longer_less_of_them_is_trained(growth
     found, leaders = settled_for(about)
     assert len(found.members()) == leaders.seeds == seeds
     assert found.training.epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("hurried", "budget", "seeds", "epochs"),
+    [(False, 16.5, 3, 5), (True, 11.0, 1, 10), (True, 16.5, 2, 8), (True, 40.0, 3, 10), (True, 3.3, 1, 3)],
+)
+def test_time_that_is_left_goes_to_more_seeds_and_to_longer_trainings(hurried, budget, seeds, epochs):
+    """A trial took 4 s for 5 epochs, and may take twice as long where the clock had ended it."""
+    about = judged([[0.5, 0.4, 0.5, 0.5]])
+    about.budget, about.tried[0].seconds, about.tried[0].hurried = budget, 4.0, hurried
+    found, _ = settled_for(about)
+    assert (len(found.members()), found.training.epochs) == (seeds, epochs)
 
 
 def test_a_trial_says_how_much_longer_an_epoch_is_with_validation_rows(monkeypatch, two):
