@@ -28,7 +28,7 @@ def training_windows(pipeline: DataPipeline, rows: Rows, splits: Splits, report:
     first, end = splits.rows("train")
     index = index_windows(panel.offsets, spec, (first, end), rows.missing(), _unknown(pipeline, rows, np.any))
     if not len(index):
-        longest, warmup = int((end - first).max()), pipeline.warmup
+        longest, warmup = _longest(splits, "train"), pipeline.warmup
         if longest - warmup < spec.width:
             share = splits.count("train") / len(panel) if splits.starts or splits.tails else 1.0  # a fold only grows
             of = f" of training ({100 * share:.0f} % of all)" if share < 1 else " of training"
@@ -111,15 +111,19 @@ def scored_windows(
 
 def _most(splits: Splits, part: str) -> str:
     """Returns how many rows a part has, in the series that has most of them."""
-    first, end = splits.rows(part)
-    return f"{int((end - first).max())} {part} rows" + (f" in the longest of {len(first):,} series" * (len(first) > 1))
+    series = len(splits.bounds)
+    return f"{_longest(splits, part)} {part} rows" + f" in the longest of {series:,} series" * (series > 1)
 
 
 def _more(splits: Splits, part: str, horizon: int) -> str:
     """Returns what makes a part hold a window."""
-    first, end = splits.rows(part)
-    few = int((end - first).max()) < horizon
+    few = _longest(splits, part) < horizon
     return f"Raise split.{part}" + f" to {horizon} rows" * few + ", or give more rows."
+
+
+def _longest(splits: Splits, part: str) -> int:
+    first, end = splits.rows(part)
+    return int((end - first).max())
 
 
 def _with_truth(pipeline: DataPipeline, rows: Rows, splits: Splits, part: str, stride: int) -> WindowIndex:

@@ -6,7 +6,8 @@ in their older or newer half, it must lose a smaller share there than it gains o
 enough.
 
 Time that is left goes to more seeds; where the clock had ended a trial that still got better, to seeds and to longer
-trainings alike: two of 1.5 times the length were better than one of twice and than three of the same.
+trainings alike: on validation rows of ETTh1, two of 1.5 times the length were better than one of twice, and than three
+of the same.
 """
 
 from __future__ import annotations

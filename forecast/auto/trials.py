@@ -10,7 +10,6 @@ with the reason, and the next one begins.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from ..config import ForecastConfig
 from ..fitting import learned, lesson_of, looking_back
 from ..judging import Judge
 from ..selection import training_windows
+from ..training.spec import steps_of_epoch
 
 if TYPE_CHECKING:
     from ..training.progress import Progress
@@ -141,14 +141,10 @@ class Trials:
         hurried = epochs == done < config.training.epochs
         error = self.judge.error(y_pred) if epochs else np.nan
         later = len(training_windows(pipeline, rows, self.splits.learned(), CleaningReport()))
-        growth = _steps(config, later) / _steps(config, len(lesson.training))
-        return Tried(best, error, y_pred, fitted.network.count_params(), spent, growth, hurried, note)
-
-
-def _steps(config: ForecastConfig, windows: int) -> int:
-    """Returns the steps of an epoch."""
-    steps = math.ceil(windows / config.training.batch_size)
-    return steps if config.training.steps is None else min(steps, config.training.steps)
+        now, then = (
+            steps_of_epoch(n, config.training.batch_size, config.training.steps) for n in (len(lesson.training), later)
+        )
+        return Tried(best, error, y_pred, fitted.network.count_params(), spent, then / now, hurried, note)
 
 
 def _warm(config: ForecastConfig, epochs: int) -> dict[str, object]:

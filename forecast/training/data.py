@@ -24,7 +24,7 @@ from ..models._shell import input_names
 from . import speed
 from .augment import augment
 from .losses import with_units
-from .spec import AugmentSpec
+from .spec import AugmentSpec, steps_of_epoch
 
 PREFETCH = 4  # batches
 
@@ -79,8 +79,7 @@ class Batches:
         self.epoch, self.steps = 0, steps
 
     def __len__(self) -> int:
-        every = -(-len(self.index) // self.batch_size)
-        return every if self.steps is None else min(every, self.steps)
+        return steps_of_epoch(len(self.index), self.batch_size, self.steps)
 
     def dataset(self, first: int = 0) -> tf.data.Dataset:
         """Returns one pass over the windows, from a batch on."""

@@ -159,3 +159,9 @@ class TrainingSpec(Spec):
     def loss_of(self, quantiles: bool) -> str:
         """Returns the name of the loss for a network that answers with quantiles, or with one value a step."""
         return self.loss if self.loss != "auto" else "pinball" if quantiles else "mse"
+
+
+def steps_of_epoch(windows: int, batch_size: int, steps: int | None = None) -> int:
+    """Returns the batches of an epoch: all that hold so many windows, or `steps` of them."""
+    every = -(-windows // batch_size)
+    return every if steps is None else min(every, steps)
