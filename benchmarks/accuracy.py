@@ -200,7 +200,7 @@ def suite() -> dict[str, Task]:
                     "lookback": 336,
                     "training": LONG,
                 },
-                "auto, 9min": {"model": "auto", "budget": "9min"},
+                "auto, 10min": {"model": "auto", "budget": "10min"},
             },
             "mse",
             standard,
