@@ -1,10 +1,14 @@
-"""What all tests share: the folder of real data, and hypothesis without a stopwatch."""
+"""What all tests share: the folder of real data, hypothesis without a stopwatch, and no networks of other modules."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from forecast._keras import forgetting
 
 # Two test processes share two cores: more threads in each only get in each other's way.
 for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
@@ -25,3 +29,13 @@ def shared_data() -> Path:
             f"project's root). Received: {folder}, which is no folder."
         )
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgetting() -> Iterator[None]:
+    """Lets go of what a module trained: graphs of hundreds of networks make each collection of garbage slow."""
+    if "tensorflow" not in sys.modules:
+        yield
+    else:
+        with forgetting():
+            yield

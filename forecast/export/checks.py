@@ -15,6 +15,11 @@ from . import flatbuffer
 _LOOPS = ("WHILE", "IF", "CALL", "CALL_ONCE")
 _FLOATS = ("float32", "float16", "float64")
 
+_LEFT = (
+    "The converter leaves some operators in floats, such as those of networks of unlike kinds that share an input. "
+    'Choose quantize="float16", or export the members of an ensemble one by one.'
+)
+
 
 def operators(model: Any) -> None:
     """Raises ExportError where a file has a loop, a Flex or a custom operator."""
@@ -43,7 +48,7 @@ def integers(model: Any, ends: str) -> None:
 
     if ends != "float32":
         if {"QUANTIZE", "DEQUANTIZE"} & set(names) and any(floats(op.outputs) for op in graph.operators):
-            raise ExportError("Every tensor of an integer core is an integer. Received: a float one inside.")
+            raise ExportError(f"Every tensor of an integer core is an integer. Received: a float one inside. {_LEFT}")
         for index in [*graph.inputs, *graph.outputs]:
             if kinds[int(index)] != ends:
                 raise ExportError(f"Ends of this file are {ends}. Received: {kinds[int(index)]}.")
@@ -54,7 +59,7 @@ def integers(model: Any, ends: str) -> None:
         inputs, outputs = {int(i) for i in op.inputs if i >= 0}, [int(i) for i in op.outputs]
         if name == "QUANTIZE" and floats(op.inputs):
             if inputs & finished:
-                raise ExportError("A file quantises once. Received: QUANTIZE behind DEQUANTIZE.")
+                raise ExportError(f"A file quantises once. Received: QUANTIZE behind DEQUANTIZE. {_LEFT}")
             integer.update(outputs)
         elif name == "DEQUANTIZE" and inputs & integer:
             finished.update(outputs)
