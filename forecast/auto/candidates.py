@@ -25,6 +25,7 @@ from pipelines.splits import Splits
 from ..config import ForecastConfig, differences, merge
 from ..evaluation.beside import season_lengths
 from ..evaluation.metrics import mase_scale
+from ..training.spec import steps_of_epoch
 
 MANY = 50  # series
 ROW_BY_ROW = 168  # rows that a network which steps through every one of them is given, at most
@@ -211,7 +212,7 @@ def _segment(lookback: int, horizon: int, season: int) -> int:
 def _trained(one: dict[str, Any], facts: Facts, config: ForecastConfig) -> dict[str, Any]:
     """Returns the settings of a candidate: how it is trained follows from how many windows there are."""
     batch = 32 if facts.windows < 3_000 else 64 if facts.windows < 20_000 else 256
-    steps = min(math.ceil(facts.windows / batch), EPOCH)
+    steps = steps_of_epoch(facts.windows, batch, EPOCH)
     epochs = min(max(STEPS // steps, 20), 100)
     several = facts.series > 1 and not config.quantiles
     loss = "auto" if config.quantiles else ("mixed" if facts.positive else "mase") if several else "mae"

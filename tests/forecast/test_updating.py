@@ -467,7 +467,8 @@ def test_the_new_version_lies_beside_the_path_that_was_given_and_waits_for_rows_
         (
             ("evaluate", new.path_),
             65,
-            "Received: 0 test rows in the longest of 2 series. Give later rows, which the weights do not know; or",
+            "Received: 0 test rows in the longest of 2 series. Give later rows, which the weights do not know; "
+            "or raise",
         ),
         (("update", new.path_), 65, "none after 2024-09-16; the latest is of 2024-09-16. Give newer rows"),
         (("update", new.path_, "--series", "x"), 78, "No series is called 'x'. Choose from: a, b"),
